@@ -1,4 +1,95 @@
-//! Placeholder page of kcp-proto, replaced as the crate is written.
+//! KCP, the reliable-UDP protocol under kcptun, as a sans-IO state machine.
+//!
+//! A [`Kcp`] consumes datagrams and times and produces datagrams, events and deadlines. It never
+//! touches a socket, a clock, a thread or a random source, allocates nothing with borrowed memory,
+//! and does a constant amount of work for each segment, whatever the window. The wire is that of
+//! kcp-go 5.6 (kcptun 2021 and later), with which it is tested byte by byte and live.
+//!
+//! ```
+//! use kcp_proto::{Config, ConvId, Kcp, Rings, Via};
+//! use proto_base::{Instant, Pool};
+//!
+//! # #[cfg(feature = "alloc")] {
+//! let mut pool = Pool::owned(1 << 20, 4096)?;
+//! let (conv, now) = (ConvId(7), Instant::ZERO);
+//! let mut client = Kcp::new(conv, 0, Config::default(), Rings::owned(), now)?;
+//! let mut server = Kcp::new(conv, 0, Config::default(), Rings::owned(), now)?;
+//!
+//! client.send(&mut pool, b"hello")?;
+//! let mut datagram = [0; 1500];
+//! while let Some(len) = client.poll_transmit(now, &pool, &mut datagram)? {
+//!     server.handle_packet(now, &mut pool, &datagram[..len], Via::Direct)?;
+//! }
+//! assert_eq!(server.peek(&pool), Some(&b"hello"[..]));
+//! server.consume(&mut pool, 5);
+//! // The ack leaves within an interval.
+//! assert!(server.poll_timeout().unwrap() <= now + Config::default().interval);
+//! # }
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! # Where a packet goes
+//!
+//! | module | what happens there |
+//! |---|---|
+//! | [`wire`] | the 24-byte header; a datagram is checked whole |
+//! | `kcp` | [`Kcp`]: one segment after the other is handed to the pieces below |
+//! | `receiver` | pushes are put in order and lent to the reader |
+//! | `acks` | acks wait to be written |
+//! | `sender` | data waits, flies, is freed by una |
+//! | `order`, `evidence` | segments in order of transmission; which of them are lost |
+//! | `rtt`, `congestion`, `probe` | timeout, congestion window, questions to a shut window |
+//! | `flush` | what is due, and the datagram it is written to |
+//!
+//! # Differences from the original
+//!
+//! The original is kcp-go 5.6.1 (kcp.go). None of these can be seen by a peer as anything but a
+//! network with other delays; all bytes remain legal for every version.
+//!
+//! | the original | here | why |
+//! |---|---|---|
+//! | wakes each `interval`, does all work then | acts at the deadline itself; acks wait half an interval | idle sessions sleep, timeouts are exact |
+//! | acks first in a flush | data first, acks last (same datagram if it has room) | datagrams of one size follow each other and leave in one batch |
+//! | each ack adds one to a counter of every older segment (`fastack`); the counter stops after a fast repetition (5.6.27 on) | a segment is lost after `resend` acks of later *transmissions* | constant work; a lost repetition is found without a timeout |
+//! | any ack, repeated ones too, counts | an ack counts if it echoes the latest transmission of a segment not yet acknowledged | old echoes prove nothing |
+//! | a timeout runs from a segment's own sending, with the RTO of that time | the current RTO; pushed back by acks that still come in unless a later transmission has arrived | four of five of the original's repetitions are for segments that had arrived |
+//! | back-off without ceiling | at most 31 steps | recovery within seconds after long outages |
+//! | 5.6.1 asks a shut window first after 7 s | after 0.5 s (as 5.6.43 on) | stalls end sooner |
+//! | window updates only when the window had been full | also when it was nearly shut and half of it opened | same |
+//! | ordered queue and reorder buffer of a window each | one window from the first unread segment | half the memory; a peer that keeps to the window told cannot tell |
+//! | a bad segment stops a datagram half applied | a datagram is checked whole first | errors leave no half-done work |
+//! | a flush for each ack that moves una also flushes acks | acks keep their own deadline, or leave after 32, or ride with data | fewer datagrams |
+//! | `una` beyond what was sent empties the window and goes on | it is cut to what was sent | same effect, no special case |
 #![no_std]
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
+
+#[cfg(any(test, feature = "alloc"))]
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod acks;
+mod config;
+mod congestion;
+mod error;
+mod event;
+mod evidence;
+mod flush;
+mod kcp;
+mod order;
+mod probe;
+mod receiver;
+mod rtt;
+mod sender;
+mod stats;
+pub mod wire;
+
+pub use acks::Ack;
+pub use config::{Config, ConfigError, Mode};
+pub use error::{PacketError, RecvError, SendError, TooSmall};
+pub use event::Event;
+pub use kcp::{Kcp, Rings, Via};
+pub use receiver::RxSegment;
+pub use sender::{Chunk, TxSegment};
+pub use stats::Stats;
+pub use wire::ConvId;

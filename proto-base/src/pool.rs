@@ -265,6 +265,19 @@ impl<'s> Pool<'s> {
         }
     }
 
+    /// Copies `len` bytes at `offset` of one buffer to the front of another.
+    pub fn copy(&mut self, from: &Buf, offset: usize, to: &Buf, len: usize) {
+        // Two buffers cannot be borrowed at once, so bytes cross over in small steps.
+        let mut step = [0; 256];
+        let mut done = 0;
+        while done < len {
+            let count = (len - done).min(step.len());
+            step[..count].copy_from_slice(&self.bytes(from)[offset + done..offset + done + count]);
+            self.bytes_mut(to)[done..done + count].copy_from_slice(&step[..count]);
+            done += count;
+        }
+    }
+
     /// Gives slabs that are wholly free back to the allocator, all but `keep` of them. Owned pools
     /// only; meant for quiet moments, as it walks all slabs.
     pub fn trim(&mut self, keep: usize) {

@@ -1,0 +1,107 @@
+//! Round-trip estimate and retransmission timeout.
+
+use core::time::Duration;
+
+/// RTO before any sample, and its bounds, in ms (kcp-go 5.6.1, kcp.go, `IKCP_RTO_*`).
+const INITIAL_RTO: u32 = 200;
+const MIN_RTO: u32 = 100;
+const MIN_RTO_NODELAY: u32 = 30;
+const MAX_RTO: u32 = 60_000;
+/// Samples further off than this are a broken clock, not a network.
+const MAX_SAMPLE: i32 = 120_000;
+
+/// Smoothed round trip in whole milliseconds, as the original computes it (kcp-go 5.6.1, kcp.go,
+/// `update_ack`; the shape is that of RFC 6298 with the variance capped on sudden drops).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rtt {
+    srtt: i32,
+    rttvar: i32,
+    rto: u32,
+    min: Option<u32>,
+    min_rto: u32,
+    interval: u32,
+}
+
+impl Rtt {
+    pub(crate) fn new(nodelay: bool, interval: Duration) -> Self {
+        let min_rto = if nodelay { MIN_RTO_NODELAY } else { MIN_RTO };
+        let interval = u32::try_from(interval.as_millis()).unwrap_or(MAX_RTO);
+        Self { srtt: 0, rttvar: 0, rto: INITIAL_RTO, min: None, min_rto, interval }
+    }
+
+    /// Takes a sample of `rtt` ms; negative ones and absurd ones are ignored.
+    pub(crate) fn sample(&mut self, rtt: i32) {
+        if !(0..=MAX_SAMPLE).contains(&rtt) {
+            return;
+        }
+        self.min = Some(self.min.unwrap_or(u32::MAX).min(rtt.unsigned_abs()));
+        // A smoothed value of 0 counts as "no sample yet", which keeps loopback lively.
+        if self.srtt == 0 {
+            self.srtt = rtt;
+            self.rttvar = rtt >> 1;
+        } else {
+            let mut delta = rtt - self.srtt;
+            self.srtt += delta >> 3;
+            delta = delta.abs();
+            let shift = if rtt < self.srtt - self.rttvar { 5 } else { 2 };
+            self.rttvar += (delta - self.rttvar) >> shift;
+        }
+        let spread = self.interval.max((self.rttvar << 2).unsigned_abs());
+        self.rto = (self.srtt.unsigned_abs() + spread).clamp(self.min_rto, MAX_RTO);
+    }
+
+    /// Timeout of a segment that has timed out `timeouts` times already. Back-off is linear: one
+    /// more RTO each time, half of one with nodelay.
+    pub(crate) fn backed_off(&self, timeouts: u32, nodelay: bool) -> Duration {
+        let extra = if nodelay { self.rto / 2 } else { self.rto };
+        Duration::from_millis(u64::from(self.rto) + u64::from(extra) * u64::from(timeouts))
+    }
+
+    pub(crate) fn rto(&self) -> Duration {
+        Duration::from_millis(u64::from(self.rto))
+    }
+
+    /// Smoothed round trip, `None` before the first sample.
+    pub(crate) fn smoothed(&self) -> Option<Duration> {
+        self.min.map(|_| Duration::from_millis(u64::from(self.srtt.unsigned_abs())))
+    }
+
+    /// Shortest round trip seen.
+    pub(crate) fn shortest(&self) -> Option<Duration> {
+        self.min.map(|ms| Duration::from_millis(u64::from(ms)))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn parts(&self) -> (i32, i32, u32) {
+        (self.srtt, self.rttvar, self.rto)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_the_original_step_by_step() {
+        let mut rtt = Rtt::new(false, Duration::from_millis(30));
+        assert_eq!(rtt.parts(), (0, 0, 200));
+        rtt.sample(100);
+        assert_eq!(rtt.parts(), (100, 50, 300));
+        rtt.sample(60); // below srtt, within the variance
+        assert_eq!(rtt.parts(), (95, 47, 283));
+        rtt.sample(-1);
+        rtt.sample(i32::MAX);
+        assert_eq!(rtt.parts(), (95, 47, 283));
+        assert_eq!(rtt.backed_off(2, false).as_millis(), 849);
+        assert_eq!(rtt.backed_off(2, true).as_millis(), 283 + 2 * 141);
+    }
+
+    #[test]
+    fn minimum_depends_on_nodelay() {
+        for (nodelay, min) in [(false, 100), (true, 30)] {
+            let mut rtt = Rtt::new(nodelay, Duration::from_millis(10));
+            rtt.sample(1);
+            assert_eq!(rtt.rto().as_millis(), min);
+        }
+    }
+}

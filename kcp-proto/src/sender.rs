@@ -1,0 +1,554 @@
+//! The send side: segments queued and in flight, and what is lost among them.
+
+use core::time::Duration;
+
+use proto_base::{Buf, Instant, Pool, SeqRing, Storage};
+
+use crate::error::SendError;
+use crate::evidence::Evidence;
+use crate::order::{Lists, Place};
+use crate::rtt::Rtt;
+use crate::stats::Stats;
+use crate::wire::{Sn, WireMs};
+
+/// Most fragments of a message; the count goes down to 0 in one byte.
+const MAX_FRAGMENTS: usize = 255;
+/// Timeouts of one segment after which its wait grows no further, so that a stream that outlived
+/// an outage of hours is back within seconds. The original has no ceiling.
+const MAX_BACK_OFF: u32 = 31;
+
+/// A chunk of pool memory that holds the data of one or more segments.
+#[derive(Debug, Default)]
+pub struct Chunk(Option<Buf>);
+
+/// A segment on the send side.
+#[derive(Debug, Default)]
+pub struct TxSegment {
+    chunk: u32,
+    offset: u16,
+    len: u16,
+    fragment: u8,
+    pub(crate) place: Place,
+    /// Why it was, or will be, transmitted again.
+    cause: Cause,
+    timeouts: u16,
+    transmissions: u16,
+    /// Number of its latest transmission among all transmissions.
+    order: u32,
+    sent_at: Instant,
+    pub(crate) next: u32,
+    pub(crate) previous: u32,
+}
+
+/// Why a segment is transmitted again (kcp-go 5.6.1, kcp.go, `flush`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Its time was up.
+    #[default]
+    Timeout,
+    /// `resend` later transmissions were acknowledged.
+    Fast,
+    /// One later transmission was acknowledged and there is nothing new to send.
+    Early,
+}
+
+/// A segment ready to be written: header fields that belong to it, and where its data is.
+pub(crate) struct Outgoing<'p> {
+    pub(crate) sn: Sn,
+    pub(crate) fragment: u8,
+    pub(crate) data: &'p [u8],
+}
+
+/// Segments from the first unacknowledged one to the last one queued.
+///
+/// ```text
+///      una                 next               end
+///        |    in flight     |      queued      |
+///   -----+------------------+------------------+-----> sn
+/// ```
+///
+/// Data lies in chunks of pool memory, filled one after the other; a segment is a range of a chunk,
+/// so bytes are written once, where they stay until una passes them.
+#[derive(Debug)]
+pub(crate) struct Sender<'s> {
+    segments: SeqRing<'s, TxSegment>,
+    una: Sn,
+    next: Sn,
+    end: Sn,
+    window: u32,
+    mss: usize,
+    is_stream: bool,
+    nodelay: bool,
+
+    chunks: SeqRing<'s, Chunk>,
+    first_chunk: u32,
+    chunk_count: u32,
+    /// Bytes of the last chunk that are taken.
+    filled: usize,
+
+    lists: Lists,
+    evidence: Evidence,
+    /// Number that the next transmission gets.
+    next_order: u32,
+    /// When a segment was last found to have arrived.
+    last_progress: Instant,
+}
+
+impl<'s> Sender<'s> {
+    pub(crate) fn new(
+        segments: Storage<'s, TxSegment>,
+        chunks: Storage<'s, Chunk>,
+        config: &crate::Config,
+    ) -> Self {
+        let window = usize::from(config.send_window);
+        let segments = SeqRing::new(segments, window);
+        let chunks = SeqRing::new(chunks, window + 1);
+        let fits = segments.limit().min(window).min(chunks.limit());
+        Self {
+            segments,
+            una: Sn::default(),
+            next: Sn::default(),
+            end: Sn::default(),
+            window: u32::try_from(fits).unwrap_or(u32::MAX),
+            mss: config.mss(),
+            is_stream: config.mode == crate::Mode::Stream,
+            nodelay: config.nodelay,
+            chunks,
+            first_chunk: 0,
+            chunk_count: 0,
+            filled: 0,
+            lists: Lists::default(),
+            evidence: Evidence::new(config.resend),
+            next_order: 0,
+            last_progress: Instant::ZERO,
+        }
+    }
+
+    /// Lends free memory behind what is queued: at least one byte, at most what the window allows.
+    pub(crate) fn slot<'p>(
+        &mut self,
+        pool: &'p mut Pool<'_>,
+        wanted: usize,
+    ) -> Result<&'p mut [u8], SendError> {
+        let free = self.window - (self.end - self.una);
+        let wanted = wanted.max(1);
+        if self.open_len().is_some() {
+            if self.room(pool) == 0 {
+                self.move_open_segment(pool, wanted)?;
+            }
+        } else {
+            if free == 0 {
+                return Err(SendError::WindowFull);
+            }
+            if self.room(pool) < wanted.min(self.mss) {
+                self.add_chunk(pool, wanted)?;
+            }
+        }
+        let open = self.open_room(pool);
+        let allowed = (open + free as usize * self.mss).min(self.room(pool)).min(wanted);
+        let new_segments = allowed.saturating_sub(open).div_ceil(self.mss);
+        let used = (self.end - self.una) as usize;
+        if !self.segments.reserve(self.una.get(), used + new_segments) {
+            return Err(SendError::NoMemory);
+        }
+        let filled = self.filled;
+        let Some(buf) = self.last_chunk() else { return Err(SendError::NoMemory) };
+        Ok(&mut pool.bytes_mut(buf)[filled..filled + allowed])
+    }
+
+    /// Queues `count` bytes that were written to the slot lent last.
+    pub(crate) fn commit(&mut self, pool: &mut Pool<'_>, count: usize) {
+        let mut rest = count.min(self.room(pool));
+        while rest > 0 {
+            let open = self.open_room(pool);
+            let taken = if open > 0 {
+                let taken = open.min(rest);
+                let last = &mut self.segments[self.end.get().wrapping_sub(1)];
+                last.len += u16::try_from(taken).unwrap_or(0);
+                taken
+            } else if self.end - self.una < self.window {
+                let taken = rest.min(self.mss);
+                self.append(taken, 0);
+                taken
+            } else {
+                break;
+            };
+            self.filled += taken;
+            rest -= taken;
+        }
+        if self.una == self.end {
+            self.release_chunks(pool, None);
+        }
+    }
+
+    /// Queues a whole message as fragments that count down; all of it or nothing.
+    pub(crate) fn message(&mut self, pool: &mut Pool<'_>, data: &[u8]) -> Result<(), SendError> {
+        let fragments = data.len().div_ceil(self.mss);
+        let most = MAX_FRAGMENTS.min(self.window as usize);
+        let used = (self.end - self.una) as usize;
+        if fragments == 0 {
+            return Err(SendError::Empty);
+        }
+        if fragments > most {
+            return Err(SendError::TooLong { max: most * self.mss });
+        }
+        if used + fragments > self.window as usize {
+            return Err(SendError::WindowFull);
+        }
+        if !self.segments.reserve(self.una.get(), used + fragments) {
+            return Err(SendError::NoMemory);
+        }
+        let before = (self.end, self.chunk_count, self.filled);
+        for (number, part) in data.chunks(self.mss).enumerate() {
+            if self.room(pool) < part.len() {
+                let rest = data.len() - number * self.mss;
+                if let Err(error) = self.add_chunk_for(pool, rest, part.len()) {
+                    self.undo(pool, before);
+                    return Err(error);
+                }
+            }
+            let filled = self.filled;
+            if let Some(buf) = self.last_chunk() {
+                pool.bytes_mut(buf)[filled..filled + part.len()].copy_from_slice(part);
+            }
+            self.append(part.len(), u8::try_from(fragments - 1 - number).unwrap_or(0));
+            self.filled += part.len();
+        }
+        Ok(())
+    }
+
+    /// The peer has everything before `una`. Tells how many segments that freed.
+    pub(crate) fn handle_una(
+        &mut self,
+        pool: &mut Pool<'_>,
+        una: Sn,
+        now: Instant,
+        rtt: &Rtt,
+        stats: &mut Stats,
+    ) -> u32 {
+        let una = if self.next.is_before(una) { self.next } else { una };
+        let mut freed = 0;
+        while self.una.is_before(una) {
+            let segment = &self.segments[self.una.get()];
+            let chunk = segment.chunk;
+            if segment.place != Place::Acked {
+                // Sooner than any round trip after a repetition: the first one had arrived.
+                let soon = rtt.shortest().map_or(Duration::ZERO, |rtt| rtt * 3 / 4);
+                if segment.transmissions > 1 && now - segment.sent_at < soon {
+                    self.evidence.on_spurious(segment.cause, rtt, stats);
+                }
+                self.lists.unlink(&mut self.segments, self.una.get());
+                self.last_progress = now;
+            }
+            self.una += 1;
+            freed += 1;
+            let keep = (self.una != self.end).then(|| self.segments[self.una.get()].chunk);
+            if keep != Some(chunk) {
+                self.release_chunks(pool, keep);
+            }
+        }
+        freed
+    }
+
+    /// The peer acknowledges the transmission of `sn` stamped `ts`. Tells whether that is exactly
+    /// the latest transmission we made of it.
+    pub(crate) fn handle_ack(
+        &mut self,
+        sn: Sn,
+        ts: WireMs,
+        wire: impl Fn(Instant) -> WireMs,
+        now: Instant,
+        rtt: &Rtt,
+        stats: &mut Stats,
+    ) -> bool {
+        if sn.is_before(self.una) || !sn.is_before(self.next) {
+            return false;
+        }
+        let segment = &mut self.segments[sn.get()];
+        if segment.place == Place::Acked {
+            return false;
+        }
+        let is_latest = wire(segment.sent_at) == ts;
+        if is_latest {
+            self.evidence.on_ack(segment.order, segment.sent_at);
+        } else if segment.transmissions > 1 {
+            self.evidence.on_spurious(segment.cause, rtt, stats);
+        }
+        self.lists.unlink(&mut self.segments, sn.get());
+        self.segments[sn.get()].place = Place::Acked;
+        self.last_progress = now;
+        is_latest
+    }
+
+    /// Takes segments that `resend` later transmissions overtook to the resend list.
+    pub(crate) fn detect_losses(&mut self) {
+        let Some(mark) = self.evidence.fast_mark() else { return };
+        self.take_overtaken(mark, Cause::Fast);
+    }
+
+    /// Takes segments that any later transmission overtook to the resend list.
+    pub(crate) fn detect_early_losses(&mut self) {
+        let Some(mark) = self.evidence.newest() else { return };
+        self.take_overtaken(mark, Cause::Early);
+    }
+
+    /// Whether some segment was overtaken by an acknowledged later transmission.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.evidence.newest().is_some_and(|mark| {
+            self.lists.in_flight().any(|(_, head)| {
+                self.evidence.is_before(
+                    self.segments[head].order,
+                    self.segments[head].sent_at,
+                    mark,
+                )
+            })
+        })
+    }
+
+    /// Takes segments whose time is up to the resend list.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, rtt: &Rtt) {
+        for list in 0..Lists::IN_FLIGHT {
+            while let Some(head) = self.lists.head(list) {
+                if self.due(&self.segments[head], rtt) > now {
+                    break;
+                }
+                let segment = &mut self.segments[head];
+                segment.cause = Cause::Timeout;
+                segment.timeouts = segment.timeouts.saturating_add(1);
+                self.lists.move_to(&mut self.segments, head, Place::Resend);
+            }
+        }
+    }
+
+    /// The segment to transmit next: one to repeat, else a new one below `limit`.
+    pub(crate) fn next_outgoing<'p>(&self, pool: &'p Pool<'_>, limit: u32) -> Option<Outgoing<'p>> {
+        let number = match self.lists.resend() {
+            Some(number) => number,
+            None if self.has_new(limit) => self.next.get(),
+            None => return None,
+        };
+        let segment = &self.segments[number];
+        let from = usize::from(segment.offset);
+        let data = match &self.chunks[segment.chunk].0 {
+            Some(buf) => &pool.bytes(buf)[from..from + usize::from(segment.len)],
+            None => &[],
+        };
+        Some(Outgoing { sn: Sn::new(number), fragment: segment.fragment, data })
+    }
+
+    /// The segment given by [`Self::next_outgoing`] was written. Tells why it had to be repeated,
+    /// `None` for a first transmission.
+    pub(crate) fn mark_sent(&mut self, sn: Sn, now: Instant, stats: &mut Stats) -> Option<Cause> {
+        let order = self.next_order;
+        self.next_order = self.next_order.wrapping_add(1);
+        let segment = &mut self.segments[sn.get()];
+        segment.order = order;
+        segment.sent_at = now;
+        segment.transmissions = segment.transmissions.saturating_add(1);
+        if segment.transmissions == DEAD_LINK {
+            stats.dead_link += 1;
+        }
+        let cause = (segment.transmissions > 1).then_some(segment.cause);
+        match cause {
+            None => self.next += 1,
+            Some(Cause::Fast | Cause::Early) => segment.timeouts = 0,
+            Some(Cause::Timeout) => {}
+        }
+        let place = Place::InFlight(u8::try_from(segment.timeouts).unwrap_or(u8::MAX));
+        self.lists.move_to(&mut self.segments, sn.get(), place);
+        cause
+    }
+
+    /// When the next segment in flight times out.
+    pub(crate) fn deadline(&self, rtt: &Rtt) -> Option<Instant> {
+        self.lists.in_flight().map(|(_, head)| self.due(&self.segments[head], rtt)).min()
+    }
+
+    /// Whether a segment waits to be repeated.
+    pub(crate) fn has_resend(&self) -> bool {
+        self.lists.resend().is_some()
+    }
+
+    /// Whether a new segment may be sent when `limit` segments may be in flight.
+    pub(crate) fn has_new(&self, limit: u32) -> bool {
+        self.next != self.end && self.next - self.una < limit
+    }
+
+    /// Segments sent and not yet passed by una.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.next - self.una
+    }
+
+    /// Segments queued or in flight.
+    pub(crate) fn pending(&self) -> u32 {
+        self.end - self.una
+    }
+
+    /// Segments that may still be queued.
+    pub(crate) fn free(&self) -> u32 {
+        self.window - self.pending()
+    }
+
+    pub(crate) const fn una(&self) -> Sn {
+        self.una
+    }
+
+    pub(crate) const fn mss(&self) -> usize {
+        self.mss
+    }
+
+    pub(crate) fn release(&mut self, pool: &mut Pool<'_>) {
+        self.una = self.end;
+        self.next = self.end;
+        self.lists = Lists::default();
+        self.release_chunks(pool, None);
+    }
+
+    /// Gives an idle window's index memory back.
+    pub(crate) fn shrink(&mut self) {
+        if self.una == self.end && self.chunk_count == 0 {
+            self.segments.release();
+            self.chunks.release();
+        }
+    }
+
+    pub(crate) fn into_storage(self) -> (Storage<'s, TxSegment>, Storage<'s, Chunk>) {
+        (self.segments.into_storage(), self.chunks.into_storage())
+    }
+
+    /// When a segment in flight times out. Acks that still come in push this back, unless they
+    /// show that the segment was overtaken: a path that grew slower is not a path that lost.
+    fn due(&self, segment: &TxSegment, rtt: &Rtt) -> Instant {
+        let timeouts = u32::from(segment.timeouts).min(MAX_BACK_OFF);
+        let own = segment.sent_at + rtt.backed_off(timeouts, self.nodelay);
+        let overtaken = self
+            .evidence
+            .newest()
+            .is_some_and(|mark| self.evidence.is_before(segment.order, segment.sent_at, mark));
+        if overtaken || self.last_progress <= segment.sent_at {
+            own
+        } else {
+            own.max(self.last_progress + rtt.rto())
+        }
+    }
+
+    fn take_overtaken(&mut self, mark: u32, cause: Cause) {
+        for list in 0..Lists::IN_FLIGHT {
+            while let Some(head) = self.lists.head(list) {
+                let segment = &mut self.segments[head];
+                if !self.evidence.is_before(segment.order, segment.sent_at, mark) {
+                    break;
+                }
+                segment.cause = cause;
+                self.lists.move_to(&mut self.segments, head, Place::Resend);
+            }
+        }
+    }
+
+    /// Adds a segment of `len` bytes at the end of the last chunk.
+    fn append(&mut self, len: usize, fragment: u8) {
+        self.segments[self.end.get()] = TxSegment {
+            chunk: self.first_chunk.wrapping_add(self.chunk_count).wrapping_sub(1),
+            offset: u16::try_from(self.filled).unwrap_or(0),
+            len: u16::try_from(len).unwrap_or(0),
+            fragment,
+            ..TxSegment::default()
+        };
+        self.end += 1;
+    }
+
+    /// Length of the last segment if it can still take bytes: it is unsent and not full.
+    fn open_len(&self) -> Option<usize> {
+        if !self.is_stream || self.next == self.end {
+            return None;
+        }
+        let len = usize::from(self.segments[self.end.get().wrapping_sub(1)].len);
+        (len < self.mss).then_some(len)
+    }
+
+    /// Bytes that the last segment can take where it lies.
+    fn open_room(&self, pool: &Pool<'_>) -> usize {
+        self.open_len().map_or(0, |len| (self.mss - len).min(self.room(pool)))
+    }
+
+    /// Moves the open last segment to a chunk of its own, so that small writes that wait for the
+    /// window fill one segment instead of one each.
+    fn move_open_segment(&mut self, pool: &mut Pool<'_>, wanted: usize) -> Result<(), SendError> {
+        let last = self.end.get().wrapping_sub(1);
+        let (chunk, offset) = (self.segments[last].chunk, usize::from(self.segments[last].offset));
+        let len = usize::from(self.segments[last].len);
+        self.add_chunk_for(pool, self.mss.max(len + wanted), self.mss)?;
+        let (Some(from), Some(to)) = (self.chunks[chunk].0.as_ref(), self.last_chunk()) else {
+            return Err(SendError::NoMemory);
+        };
+        pool.copy(from, offset, to, len);
+        self.filled = len;
+        self.segments[last].chunk = self.first_chunk.wrapping_add(self.chunk_count - 1);
+        self.segments[last].offset = 0;
+        Ok(())
+    }
+
+    /// Bytes free in the last chunk.
+    fn room(&self, pool: &Pool<'_>) -> usize {
+        self.last_chunk().map_or(0, |buf| pool.capacity(buf).min(1 << 16) - self.filled)
+    }
+
+    fn last_chunk(&self) -> Option<&Buf> {
+        let last = self.chunk_count.checked_sub(1)?;
+        self.chunks[self.first_chunk.wrapping_add(last)].0.as_ref()
+    }
+
+    fn add_chunk(&mut self, pool: &mut Pool<'_>, wanted: usize) -> Result<(), SendError> {
+        self.add_chunk_for(pool, wanted, 1)
+    }
+
+    /// Takes a chunk of `wanted` bytes or a page; in need a smaller one of at least `least`.
+    fn add_chunk_for(
+        &mut self,
+        pool: &mut Pool<'_>,
+        wanted: usize,
+        least: usize,
+    ) -> Result<(), SendError> {
+        if self.chunk_count > 0 && self.una == self.end {
+            self.release_chunks(pool, None);
+        }
+        if !self.chunks.reserve(self.first_chunk, self.chunk_count as usize + 1) {
+            return Err(SendError::NoMemory);
+        }
+        let wanted = wanted.min(pool.page_size());
+        let small = self.mss.min(wanted).max(least);
+        let buf = pool.alloc(wanted).or_else(|| pool.alloc(small)).ok_or(SendError::NoMemory)?;
+        self.chunks[self.first_chunk.wrapping_add(self.chunk_count)] = Chunk(Some(buf));
+        self.chunk_count += 1;
+        self.filled = 0;
+        Ok(())
+    }
+
+    /// Gives back chunks from the first one up to chunk `keep`; all of them for `None`.
+    fn release_chunks(&mut self, pool: &mut Pool<'_>, keep: Option<u32>) {
+        while self.chunk_count > 0 && keep != Some(self.first_chunk) {
+            if let Some(buf) = self.chunks[self.first_chunk].0.take() {
+                pool.release(buf);
+            }
+            self.first_chunk = self.first_chunk.wrapping_add(1);
+            self.chunk_count -= 1;
+        }
+    }
+
+    /// Takes back what was appended since `before`.
+    fn undo(&mut self, pool: &mut Pool<'_>, before: (Sn, u32, usize)) {
+        let (end, chunk_count, filled) = before;
+        while self.chunk_count > chunk_count {
+            self.chunk_count -= 1;
+            let last = self.first_chunk.wrapping_add(self.chunk_count);
+            if let Some(buf) = self.chunks[last].0.take() {
+                pool.release(buf);
+            }
+        }
+        (self.end, self.filled) = (end, filled);
+    }
+}
+
+/// Transmissions of one segment that the original calls a dead link (kcp-go 5.6.1, kcp.go,
+/// `IKCP_DEADLINK`). Nothing reads its state there; here it is a counter.
+const DEAD_LINK: u16 = 20;
