@@ -1,0 +1,79 @@
+//! All ciphers on the batch of a busy tunnel: 44 datagrams of 1350 bytes.
+
+use divan::counter::BytesCount;
+use divan::{Bencher, black_box};
+use kcptun_tunnel::batch::Datagrams;
+use kcptun_tunnel::crypt::{CipherKind, PacketCipher, Protection, TunnelKey};
+
+const LEN: usize = 1350;
+const BATCH: usize = 44;
+
+fn main() {
+    divan::main();
+}
+
+fn cipher(name: &str) -> PacketCipher {
+    let kind = CipherKind::from_name(name).unwrap();
+    PacketCipher::from_key(kind, &TunnelKey::from([0x5a; 32])).unwrap()
+}
+
+const NAMES: [&str; 12] = [
+    "aes", "aes-128", "aes-192", "salsa20", "blowfish", "twofish", "cast5", "3des", "tea", "xtea",
+    "xor", "sm4",
+];
+
+#[divan::bench(args = NAMES)]
+fn encrypt_batch(bencher: Bencher<'_, '_>, name: &str) {
+    let cipher = cipher(name);
+    let mut bytes = vec![7; LEN * BATCH];
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| cipher.encrypt(Datagrams::new(black_box(&mut bytes), LEN)));
+}
+
+#[divan::bench(args = NAMES)]
+fn decrypt_batch(bencher: Bencher<'_, '_>, name: &str) {
+    let cipher = cipher(name);
+    let mut bytes = vec![7; LEN * BATCH];
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| cipher.decrypt(Datagrams::new(black_box(&mut bytes), LEN)));
+}
+
+#[divan::bench(args = [1, 2, 4, 8, 16, 32, 64])]
+fn encrypt_aes_datagrams(bencher: Bencher<'_, '_>, count: usize) {
+    let cipher = cipher("aes");
+    let mut bytes = vec![7; LEN * count];
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| cipher.encrypt(Datagrams::new(black_box(&mut bytes), LEN)));
+}
+
+#[divan::bench(args = [64, 200, 600, 1350])]
+fn decrypt_aes_length(bencher: Bencher<'_, '_>, len: usize) {
+    let cipher = cipher("aes");
+    let mut bytes = vec![7; len * BATCH];
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| cipher.decrypt(Datagrams::new(black_box(&mut bytes), len)));
+}
+
+#[divan::bench(args = ["aes", "none"])]
+fn seal(bencher: Bencher<'_, '_>, name: &str) {
+    let kind = CipherKind::from_name(name).unwrap();
+    let mut protection = Protection::new(kind, b"bench", [1; 32]).unwrap();
+    let mut bytes = vec![7; LEN * BATCH];
+    bencher
+        .counter(BytesCount::new(bytes.len()))
+        .bench_local(|| protection.seal(Datagrams::new(black_box(&mut bytes), LEN)));
+}
+
+#[divan::bench(args = ["aes", "none"])]
+fn open(bencher: Bencher<'_, '_>, name: &str) {
+    let kind = CipherKind::from_name(name).unwrap();
+    let protection = Protection::new(kind, b"bench", [1; 32]).unwrap();
+    let mut bytes = vec![7; LEN * BATCH];
+    bencher.counter(BytesCount::new(bytes.len())).bench_local(|| {
+        protection.open(Datagrams::new(black_box(&mut bytes), LEN)).filter(Result::is_ok).count()
+    });
+}

@@ -1,0 +1,139 @@
+//! The protected datagram: nonce, checksum and cipher in one.
+
+use core::fmt;
+use core::slice::ChunksMut;
+
+use super::{CipherKind, CipherUnavailable, PacketCipher};
+use crate::batch::Datagrams;
+use crate::nonce::{NONCE_LEN, NonceSource};
+
+/// Bytes of the checksum behind the nonce.
+pub const CHECKSUM_LEN: usize = 4;
+
+/// Bytes in front of each payload: nonce and checksum.
+pub const HEADER_LEN: usize = NONCE_LEN + CHECKSUM_LEN;
+
+/// Seals outgoing batches and opens incoming ones, in place.
+///
+/// The checksum is CRC-32/IEEE of the payload, little-endian (kcp-go 5.6.1, sess.go,
+/// `postProcess` and `packetInput`). With [`CipherKind::Null`] datagrams pass as they are.
+#[derive(Clone, Debug)]
+pub struct Protection {
+    cipher: PacketCipher,
+    nonces: NonceSource,
+}
+
+impl Protection {
+    /// Protection with `kind`, keyed from the bytes of `--key`. `nonce_seed` must come from the
+    /// system's random source and serve no one else.
+    ///
+    /// # Errors
+    /// [`CipherUnavailable`] when the cipher's feature was not compiled in.
+    pub fn new(
+        kind: CipherKind,
+        password: &[u8],
+        nonce_seed: [u8; 32],
+    ) -> Result<Self, CipherUnavailable> {
+        Ok(Self::with(PacketCipher::new(kind, password)?, NonceSource::new(nonce_seed)))
+    }
+
+    /// Protection from its parts.
+    #[must_use]
+    pub fn with(cipher: PacketCipher, nonces: NonceSource) -> Self {
+        Self { cipher, nonces }
+    }
+
+    /// Seals each datagram: writes nonce and checksum into its first [`headroom`](Self::headroom)
+    /// bytes and encrypts it. The payload stands behind them already.
+    ///
+    /// A datagram shorter than the header has no payload to protect, and no receiver takes it.
+    pub fn seal(&mut self, mut datagrams: Datagrams<'_>) {
+        if self.headroom() == 0 {
+            return;
+        }
+        self.nonces.fill(datagrams.reborrow());
+        for datagram in datagrams.iter_mut() {
+            if let Some((header, payload)) = datagram.split_first_chunk_mut::<HEADER_LEN>() {
+                header[NONCE_LEN..].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+            }
+        }
+        self.cipher.encrypt(datagrams);
+    }
+
+    /// Decrypts all datagrams, then yields the payload of each, or what is wrong with it.
+    ///
+    /// Everything is decrypted by this call; the iterator only checks. A datagram that fails is
+    /// to be counted and dropped, without an answer.
+    pub fn open<'a>(&self, mut datagrams: Datagrams<'a>) -> Opened<'a> {
+        self.cipher.decrypt(datagrams.reborrow());
+        Opened { datagrams: datagrams.into_iter(), checked: self.headroom() != 0 }
+    }
+
+    /// Bytes to leave free in front of each payload: [`HEADER_LEN`], or 0 for
+    /// [`CipherKind::Null`].
+    #[must_use]
+    pub fn headroom(&self) -> usize {
+        self.cipher.overhead()
+    }
+
+    /// The cipher.
+    #[must_use]
+    pub fn cipher(&self) -> &PacketCipher {
+        &self.cipher
+    }
+}
+
+/// Payloads of opened datagrams, in order; see [`Protection::open`].
+#[derive(Debug)]
+pub struct Opened<'a> {
+    datagrams: ChunksMut<'a, u8>,
+    checked: bool,
+}
+
+impl<'a> Iterator for Opened<'a> {
+    type Item = Result<&'a mut [u8], OpenError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let datagram = self.datagrams.next()?;
+        Some(if self.checked { check(datagram) } else { Ok(datagram) })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.datagrams.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Opened<'_> {}
+
+/// Splits the header off a decrypted datagram and compares the checksum.
+fn check(datagram: &mut [u8]) -> Result<&mut [u8], OpenError> {
+    let (header, payload) =
+        datagram.split_first_chunk_mut::<HEADER_LEN>().ok_or(OpenError::TooShort)?;
+    if header[NONCE_LEN..] != crc32fast::hash(payload).to_le_bytes() {
+        return Err(OpenError::Checksum);
+    }
+    Ok(payload)
+}
+
+/// Why a datagram was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Fewer than [`HEADER_LEN`] bytes. kcp-go ignores these without counting.
+    TooShort,
+    /// The checksum does not fit. kcp-go counts these as `InCsumErrors`.
+    Checksum,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooShort => "datagram shorter than its header: not from a tunnel peer",
+            Self::Checksum => {
+                "datagram checksum differs: compare key and crypt on both ends, if all datagrams do"
+            }
+        })
+    }
+}
+
+impl core::error::Error for OpenError {}
