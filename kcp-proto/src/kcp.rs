@@ -196,17 +196,19 @@ impl<'s> Kcp<'s> {
         }
     }
 
-    /// Lends memory for the next bytes to send: at least one byte, at most `wanted`. Write to it
-    /// and [`commit`](Self::commit) what was written; until then nothing is queued.
+    /// Lends memory for the next bytes to send: from `least` to `wanted` bytes that lie together.
+    /// Write to it and [`commit`](Self::commit) what was written; until then nothing is queued.
     ///
     /// # Errors
-    /// When the window or the memory is used up; [`Event::Writable`] tells when to try again.
+    /// When the window or the memory has less than `least` bytes; [`Event::Writable`] tells when to
+    /// try again. `least` above a page of the pool can never be had.
     pub fn send_slot<'p>(
         &mut self,
         pool: &'p mut Pool<'_>,
+        least: usize,
         wanted: usize,
     ) -> Result<&'p mut [u8], SendError> {
-        let slot = self.sender.slot(pool, wanted);
+        let slot = self.sender.slot(pool, least, wanted);
         if slot.is_err() {
             self.flush.writer_waits = true;
         }
@@ -234,7 +236,7 @@ impl<'s> Kcp<'s> {
         }
         let mut taken = 0;
         while taken < data.len() {
-            match self.send_slot(pool, data.len() - taken) {
+            match self.send_slot(pool, 1, data.len() - taken) {
                 Ok(slot) => {
                     let count = slot.len();
                     slot.copy_from_slice(&data[taken..taken + count]);

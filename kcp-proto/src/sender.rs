@@ -124,28 +124,27 @@ impl<'s> Sender<'s> {
         }
     }
 
-    /// Lends free memory behind what is queued: at least one byte, at most what the window allows.
+    /// Lends free memory behind what is queued: from `least` to `wanted` bytes, and no more than
+    /// the window allows.
     pub(crate) fn slot<'p>(
         &mut self,
         pool: &'p mut Pool<'_>,
+        least: usize,
         wanted: usize,
     ) -> Result<&'p mut [u8], SendError> {
-        let free = self.window - (self.end - self.una);
-        let wanted = wanted.max(1);
-        if self.open_len().is_some() {
-            if self.room(pool) == 0 {
-                self.move_open_segment(pool, wanted)?;
-            }
-        } else {
-            if free == 0 {
-                return Err(SendError::WindowFull);
-            }
-            if self.room(pool) < wanted.min(self.mss) {
-                self.add_chunk(pool, wanted)?;
-            }
+        let free = (self.window - (self.end - self.una)) as usize * self.mss;
+        let open = self.open_len().map_or(0, |len| self.mss - len);
+        let (least, wanted) = (least.max(1), wanted.max(least).max(1));
+        if open + free < least {
+            return Err(SendError::WindowFull);
         }
-        let open = self.open_room(pool);
-        let allowed = (open + free as usize * self.mss).min(self.room(pool)).min(wanted);
+        let room = self.room(pool);
+        if open > 0 && room < least {
+            self.move_open_segment(pool, wanted, least)?;
+        } else if open == 0 && room < wanted.min(self.mss.max(least)) {
+            self.add_chunk(pool, wanted, least)?;
+        }
+        let allowed = (open + free).min(self.room(pool)).min(wanted);
         let new_segments = allowed.saturating_sub(open).div_ceil(self.mss);
         let used = (self.end - self.una) as usize;
         if !self.segments.reserve(self.una.get(), used + new_segments) {
@@ -202,7 +201,7 @@ impl<'s> Sender<'s> {
         for (number, part) in data.chunks(self.mss).enumerate() {
             if self.room(pool) < part.len() {
                 let rest = data.len() - number * self.mss;
-                if let Err(error) = self.add_chunk_for(pool, rest, part.len()) {
+                if let Err(error) = self.add_chunk(pool, rest, part.len()) {
                     self.undo(pool, before);
                     return Err(error);
                 }
@@ -473,11 +472,16 @@ impl<'s> Sender<'s> {
 
     /// Moves the open last segment to a chunk of its own, so that small writes that wait for the
     /// window fill one segment instead of one each.
-    fn move_open_segment(&mut self, pool: &mut Pool<'_>, wanted: usize) -> Result<(), SendError> {
+    fn move_open_segment(
+        &mut self,
+        pool: &mut Pool<'_>,
+        wanted: usize,
+        least: usize,
+    ) -> Result<(), SendError> {
         let last = self.end.get().wrapping_sub(1);
         let (chunk, offset) = (self.segments[last].chunk, usize::from(self.segments[last].offset));
         let len = usize::from(self.segments[last].len);
-        self.add_chunk_for(pool, self.mss.max(len + wanted), self.mss)?;
+        self.add_chunk(pool, self.mss.max(len + wanted), self.mss.max(len + least))?;
         let (Some(from), Some(to)) = (self.chunks[chunk].0.as_ref(), self.last_chunk()) else {
             return Err(SendError::NoMemory);
         };
@@ -498,12 +502,8 @@ impl<'s> Sender<'s> {
         self.chunks[self.first_chunk.wrapping_add(last)].0.as_ref()
     }
 
-    fn add_chunk(&mut self, pool: &mut Pool<'_>, wanted: usize) -> Result<(), SendError> {
-        self.add_chunk_for(pool, wanted, 1)
-    }
-
     /// Takes a chunk of `wanted` bytes or a page; in need a smaller one of at least `least`.
-    fn add_chunk_for(
+    fn add_chunk(
         &mut self,
         pool: &mut Pool<'_>,
         wanted: usize,

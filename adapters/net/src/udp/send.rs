@@ -1,0 +1,182 @@
+//! What became of a batch, and the loop that sends one whatever the backend.
+
+use std::io;
+
+/// What became of the datagrams of one [`send_batch`](super::UdpSocket::send_batch), counted from
+/// the front.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SendOutcome {
+    /// Datagrams that the kernel took.
+    pub sent: usize,
+    /// Datagrams that it refused for good: too large, no route, forbidden. Lost, as on the wire.
+    pub lost: usize,
+    /// The socket is full: everything behind the first [`done`](Self::done) datagrams is to be
+    /// kept until it is writable.
+    pub blocked: bool,
+    /// An ICMP message said that nobody listens at the peer (connected sockets only). Evidence
+    /// about an earlier datagram; this batch was sent regardless.
+    pub refused: bool,
+    /// Why the last of the `lost` was lost.
+    pub error: Option<io::ErrorKind>,
+}
+
+impl SendOutcome {
+    /// Datagrams that need no further care: sent or lost.
+    #[must_use]
+    pub fn done(&self) -> usize {
+        self.sent + self.lost
+    }
+}
+
+/// Sends all of `bytes` by calling `transmit` with what remains; it answers with the number of
+/// datagrams it passed to the kernel, at least one.
+pub(super) fn drive(
+    bytes: &[u8],
+    stride: usize,
+    mut transmit: impl FnMut(&[u8]) -> io::Result<usize>,
+) -> io::Result<SendOutcome> {
+    let mut outcome = SendOutcome::default();
+    let mut rest = bytes;
+    let mut tried_twice = false;
+    while !rest.is_empty() {
+        let taken = match transmit(rest) {
+            Ok(count) => {
+                let count = count.max(1);
+                outcome.sent += count;
+                count
+            }
+            Err(error) => match Verdict::of(&error) {
+                Verdict::Unusable => return Err(error),
+                Verdict::Interrupted => continue,
+                Verdict::Blocked => {
+                    outcome.blocked = true;
+                    break;
+                }
+                verdict => {
+                    outcome.refused |= verdict == Verdict::Refused;
+                    // The error may be the echo of an earlier datagram, which this call consumed.
+                    if !tried_twice {
+                        tried_twice = true;
+                        continue;
+                    }
+                    let all = rest.len().div_ceil(stride);
+                    let lost = if verdict == Verdict::Unreachable { all } else { 1 };
+                    outcome.lost += lost;
+                    outcome.error = Some(error.kind());
+                    lost
+                }
+            },
+        };
+        tried_twice = false;
+        rest = rest.get(taken.saturating_mul(stride)..).unwrap_or_default();
+    }
+    Ok(outcome)
+}
+
+/// What an error of a system call means for the datagrams behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// A signal came; nothing happened.
+    Interrupted,
+    /// Not now.
+    Blocked,
+    /// ICMP port unreachable.
+    Refused,
+    /// This datagram is too large; a shorter one may pass.
+    TooLarge,
+    /// Nothing gets to this peer for the moment.
+    Unreachable,
+    /// Not a socket any more.
+    Unusable,
+}
+
+impl Verdict {
+    pub(super) fn of(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::Interrupted => Self::Interrupted,
+            io::ErrorKind::WouldBlock => Self::Blocked,
+            // Windows reports the ICMP message as a reset.
+            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Self::Refused,
+            _ => match error.raw_os_error() {
+                Some(TOO_LARGE) => Self::TooLarge,
+                Some(code) if UNUSABLE.contains(&code) => Self::Unusable,
+                _ => Self::Unreachable,
+            },
+        }
+    }
+}
+
+#[cfg(unix)]
+const TOO_LARGE: i32 = libc::EMSGSIZE;
+#[cfg(unix)]
+const UNUSABLE: [i32; 3] = [libc::EBADF, libc::ENOTSOCK, libc::EFAULT];
+#[cfg(not(unix))]
+const TOO_LARGE: i32 = 10040; // WSAEMSGSIZE
+#[cfg(not(unix))]
+const UNUSABLE: [i32; 3] = [10009, 10038, 10014]; // WSAEBADF, WSAENOTSOCK, WSAEFAULT
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// Sends five datagrams of 10 bytes, the last of 5, with a kernel that answers as scripted
+    /// and then takes everything one by one.
+    fn send(script: &[i32]) -> (io::Result<SendOutcome>, Vec<usize>) {
+        let mut script = script.iter();
+        let mut seen = Vec::new();
+        let outcome = drive(&[0; 45], 10, |rest| match script.next() {
+            Some(0) | None => {
+                seen.push(rest.len());
+                Ok(1)
+            }
+            Some(code) => Err(io::Error::from_raw_os_error(*code)),
+        });
+        (outcome, seen)
+    }
+
+    #[test]
+    fn everything_goes() {
+        let (outcome, seen) = send(&[libc::EINTR]);
+        assert_eq!(outcome.unwrap(), SendOutcome { sent: 5, ..SendOutcome::default() });
+        assert_eq!(seen, [45, 35, 25, 15, 5]);
+    }
+
+    #[test]
+    fn a_full_socket_says_how_far_it_came() {
+        let (outcome, _) = send(&[0, 0, libc::EAGAIN]);
+        let expected = SendOutcome { sent: 2, blocked: true, ..SendOutcome::default() };
+        assert_eq!(outcome.unwrap(), expected);
+    }
+
+    #[test]
+    fn an_echoed_refusal_costs_no_datagram() {
+        let (outcome, seen) = send(&[libc::ECONNREFUSED, 0, libc::ECONNREFUSED]);
+        let expected = SendOutcome { sent: 5, refused: true, ..SendOutcome::default() };
+        assert_eq!(outcome.unwrap(), expected);
+        assert_eq!(seen.len(), 5);
+    }
+
+    #[test]
+    fn one_too_large_does_not_stop_the_rest() {
+        let (outcome, seen) = send(&[libc::EMSGSIZE, libc::EMSGSIZE]);
+        let outcome = outcome.unwrap();
+        assert_eq!((outcome.sent, outcome.lost, outcome.blocked), (4, 1, false));
+        assert!(outcome.error.is_some());
+        assert_eq!(seen, [35, 25, 15, 5]);
+    }
+
+    #[test]
+    fn no_route_loses_the_rest_at_once() {
+        let (outcome, seen) = send(&[0, libc::ENETUNREACH, libc::ENETUNREACH]);
+        let outcome = outcome.unwrap();
+        assert_eq!((outcome.sent, outcome.lost, outcome.done()), (1, 4, 5));
+        assert_eq!(outcome.error, Some(io::ErrorKind::NetworkUnreachable));
+        assert_eq!(seen, [45]);
+    }
+
+    #[test]
+    fn a_closed_socket_is_an_error() {
+        assert!(send(&[libc::EBADF]).0.is_err());
+    }
+}

@@ -1,0 +1,333 @@
+//! The original's spelling of options, turned into plain words.
+//!
+//! kcptun parses with Go's `flag` package: one dash or two, `-name value` or `-name=value`, a
+//! value may begin with a dash, a boolean takes a value only after `=`, and the options end at
+//! `--` or at the first plain word, after which nothing is read. clap differs in each of these,
+//! so it gets every option as one word, `--name=value`.
+
+use std::ffi::{OsStr, OsString};
+
+use crate::config::message::{Problem, Warning, shown};
+use crate::config::options::{Kind, OptionSpec, Side, options};
+
+/// Options of later kcptun versions, or not carried over yet, and whether they take a value.
+const MISSING: [(&str, bool); 12] = [
+    ("autoexpire", true),
+    ("scavengettl", true),
+    ("snmplog", true),
+    ("snmpperiod", true),
+    ("pprof", false),
+    ("tcp", false),
+    ("c", true),
+    ("closewait", true),
+    ("ratelimit", true),
+    ("framesize", true),
+    ("QPP", false),
+    ("QPPCount", true),
+];
+
+/// What is asked for instead of running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// The help page.
+    Help,
+    /// The version line.
+    Version,
+}
+
+/// The arguments of one program, read as far as the original reads them.
+#[derive(Debug)]
+pub struct Arguments {
+    /// `--name=value`, in the order given.
+    pub(crate) words: Vec<OsString>,
+    /// Whether `-h` or `-v` stands among them.
+    pub(crate) request: Option<Request>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) warnings: Vec<Warning>,
+    side: Side,
+    spellings: Vec<(&'static str, String)>,
+}
+
+impl Arguments {
+    /// Reads `arguments`, which do not include the name of the program.
+    pub fn read<I>(side: Side, arguments: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        let mut read = Self {
+            words: Vec::new(),
+            request: None,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            side,
+            spellings: Vec::new(),
+        };
+        let mut rest = arguments.into_iter().map(Into::into).peekable();
+        let mut last = None;
+        while let Some(argument) = rest.next() {
+            let Some(option) = Dashed::split(&argument) else {
+                read.end_at(&argument, rest.count(), last.as_deref());
+                break;
+            };
+            if option.is_end() {
+                if let Some(word) = rest.next() {
+                    read.end_at(&word, rest.count(), Some("--"));
+                }
+                break;
+            }
+            last = Some(shown(&argument_name(&option)));
+            read.option(option, &mut rest);
+        }
+        read
+    }
+
+    fn option<I>(&mut self, option: Dashed, rest: &mut std::iter::Peekable<I>)
+    where
+        I: Iterator<Item = OsString>,
+    {
+        let typed = argument_name(&option);
+        match option.name.as_str() {
+            name if name.is_empty() || name.starts_with(['-', '=']) => {
+                self.problem(&typed, "not an option; write -name or --name");
+            }
+            "help" | "h" => self.ask(&option, Request::Help),
+            "version" | "v" => self.ask(&option, Request::Version),
+            name => match find(self.side, name) {
+                Some(spec) => self.known(spec, option, rest),
+                None => self.unknown(&option, rest),
+            },
+        }
+    }
+
+    fn known<I>(&mut self, spec: &'static OptionSpec, option: Dashed, rest: &mut I)
+    where
+        I: Iterator<Item = OsString>,
+    {
+        let value = match (option.value, spec.kind) {
+            (Some(value), _) => value,
+            (None, Kind::Boolean) => OsString::from("true"),
+            (None, Kind::Text | Kind::Integer) => match rest.next() {
+                Some(value) => value,
+                None => return self.problem(&format!("--{}", spec.name), "needs a value"),
+            },
+        };
+        let mut word = OsString::from(format!("--{}=", spec.name));
+        word.push(value);
+        self.words.push(word);
+        match self.spellings.iter().find(|(name, _)| *name == spec.name) {
+            Some((_, other)) if *other != option.name => {
+                let text = format!("--{} and --{other} are one option; give it once", option.name);
+                self.problems.push(Problem::new(text));
+            }
+            Some(_) => {}
+            None => self.spellings.push((spec.name, option.name)),
+        }
+    }
+
+    /// Skips what may be the value of the unknown option, so that the options behind it are read.
+    fn unknown<I>(&mut self, option: &Dashed, rest: &mut std::iter::Peekable<I>)
+    where
+        I: Iterator<Item = OsString>,
+    {
+        let missing = MISSING.iter().find(|(name, _)| *name == option.name);
+        let takes_value = missing.is_none_or(|(_, takes_value)| *takes_value);
+        if takes_value && option.value.is_none() {
+            rest.next_if(|next| Dashed::split(next).is_none());
+        }
+        let why = match missing {
+            Some(_) => "this version does not have this option of kcptun".to_owned(),
+            None => format!("no such option; {} -h lists them", self.side.program()),
+        };
+        self.problem(&argument_name(option), &why);
+    }
+
+    fn ask(&mut self, option: &Dashed, request: Request) {
+        let value = option.value.as_deref().map(OsStr::to_string_lossy);
+        match value.as_deref().map(crate::config::number::parse_boolean) {
+            Some(Some(false)) => {}
+            Some(Some(true)) | None => self.request = self.request.or(Some(request)),
+            Some(None) => self.problem(&argument_name(option), "takes no value"),
+        }
+    }
+
+    /// The original ignores plain words silently. Their text may be a piece of a badly quoted
+    /// key, so it is not repeated.
+    fn end_at(&mut self, word: &OsStr, behind: usize, last: Option<&str>) {
+        if word == "help" || word == "h" {
+            self.request = self.request.or(Some(Request::Help));
+            return;
+        }
+        let place = last.map_or_else(String::new, |last| format!(" after {last}"));
+        let count = match behind {
+            0 => String::new(),
+            behind => format!(" and {behind} behind it"),
+        };
+        self.warnings.push(Warning::new(format!(
+            "the plain word{place}{count}: ignored, options end there; \
+             write values that belong to a switch as --name=value"
+        )));
+    }
+
+    fn problem(&mut self, typed: &str, why: &str) {
+        let typed = shown(typed);
+        self.problems.push(Problem::new(format!("{typed}: {why}")));
+    }
+}
+
+/// An argument that begins with a dash: `-name`, `--name`, either with `=value`.
+struct Dashed {
+    dashes: usize,
+    name: String,
+    value: Option<OsString>,
+}
+
+impl Dashed {
+    /// `None` for plain words, among them a single dash.
+    fn split(argument: &OsStr) -> Option<Self> {
+        let bytes = argument.as_encoded_bytes();
+        let dashes = match bytes {
+            [b'-', b'-', ..] => 2,
+            [b'-', _, ..] => 1,
+            _ => return None,
+        };
+        let equals = bytes
+            .iter()
+            .skip(dashes + 1)
+            .position(|byte| *byte == b'=')
+            .map(|position| position + dashes + 1);
+        let name = &bytes[dashes..equals.unwrap_or(bytes.len())];
+        Some(Self {
+            dashes,
+            name: String::from_utf8_lossy(name).into_owned(),
+            value: equals.map(|equals| tail(argument, equals + 1)),
+        })
+    }
+
+    /// Whether this is `--`, the end of the options.
+    fn is_end(&self) -> bool {
+        self.dashes == 2 && self.name.is_empty() && self.value.is_none()
+    }
+}
+
+/// The option as typed, without its value.
+fn argument_name(option: &Dashed) -> String {
+    format!("{}{}", "-".repeat(option.dashes), option.name)
+}
+
+/// What follows the first `from` bytes of `argument`.
+#[cfg(unix)]
+fn tail(argument: &OsStr, from: usize) -> OsString {
+    use std::os::unix::ffi::OsStrExt;
+    OsStr::from_bytes(&argument.as_bytes()[from..]).to_owned()
+}
+
+/// What follows the first `from` bytes of `argument`; ill-formed text is replaced.
+#[cfg(not(unix))]
+fn tail(argument: &OsStr, from: usize) -> OsString {
+    String::from_utf8_lossy(&argument.as_encoded_bytes()[from..]).into_owned().into()
+}
+
+fn find(side: Side, name: &str) -> Option<&'static OptionSpec> {
+    options(side).find(|spec| spec.name == name || spec.alias == Some(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(words: &[&str]) -> Arguments {
+        Arguments::read(Side::Client, words)
+    }
+
+    #[test]
+    fn every_spelling_of_go_becomes_one_word() {
+        for (words, expected) in [
+            (&["-mode", "fast3"][..], &["--mode=fast3"][..]),
+            (&["--mode", "fast3"], &["--mode=fast3"]),
+            (&["-mode=fast3"], &["--mode=fast3"]),
+            (&["--mode=fast3"], &["--mode=fast3"]),
+            (&["-l", ":1"], &["--localaddr=:1"]),
+            (&["--l=:1"], &["--localaddr=:1"]),
+            (&["-ds", "0x10", "--ps", "2"], &["--datashard=0x10", "--parityshard=2"]),
+            (&["-nocomp", "-quiet=false"], &["--nocomp=true", "--quiet=false"]),
+            (&["-key", "-mode"], &["--key=-mode"]),
+            (&["-key", "--"], &["--key=--"]),
+            (&["-key="], &["--key="]),
+            (&["-key=a=b"], &["--key=a=b"]),
+            (&["-mtu", "1", "--", "-mtu", "2"], &["--mtu=1"]),
+            (&["-mtu", "1", "-", "-mtu", "2"], &["--mtu=1"]),
+        ] {
+            let read = read(words);
+            assert_eq!(read.words, expected, "{words:?}");
+            assert_eq!(read.problems, [], "{words:?}");
+        }
+    }
+
+    #[test]
+    fn words_behind_the_options_are_ignored_with_a_warning() {
+        let read = read(&["-nocomp", "true", "-smuxver", "2"]);
+        assert_eq!(read.words, ["--nocomp=true"]);
+        assert_eq!(read.warnings.len(), 1);
+        let text = read.warnings[0].to_string();
+        assert!(
+            text.starts_with("the plain word after -nocomp and 2 behind it: ignored"),
+            "{text}"
+        );
+        assert!(Arguments::read(Side::Client, ["--"]).warnings.is_empty());
+    }
+
+    #[test]
+    fn bad_syntax_is_collected() {
+        let read = read(&[
+            "---mode",
+            "-=3",
+            "-zzz",
+            "value",
+            "-snmplog",
+            "x",
+            "-tcp",
+            "-l",
+            ":1",
+            "-localaddr",
+            ":2",
+            "-h=maybe",
+            "-mtu",
+        ]);
+        let problems: Vec<String> = read.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            problems,
+            [
+                "---mode: not an option; write -name or --name",
+                "-=3: not an option; write -name or --name",
+                "-zzz: no such option; kcptun-client -h lists them",
+                "-snmplog: this version does not have this option of kcptun",
+                "-tcp: this version does not have this option of kcptun",
+                "--localaddr and --l are one option; give it once",
+                "-h: takes no value",
+                "--mtu: needs a value",
+            ]
+        );
+        assert!(read.warnings.is_empty());
+    }
+
+    #[test]
+    fn help_and_version_in_every_spelling() {
+        for word in ["-h", "--h", "-help", "--help", "help", "h", "-h=true"] {
+            assert_eq!(read(&["-quiet", word]).request, Some(Request::Help), "{word}");
+        }
+        for word in ["-v", "--v", "-version", "--version"] {
+            assert_eq!(read(&[word]).request, Some(Request::Version), "{word}");
+        }
+        assert_eq!(read(&["-h=false", "-key", "-h"]).request, None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_need_not_be_text() {
+        use std::os::unix::ffi::OsStringExt;
+        let argument = OsString::from_vec(b"-key=\xff\xfe".to_vec());
+        let read = Arguments::read(Side::Client, [argument]);
+        assert_eq!(read.words[0].as_encoded_bytes(), b"--key=\xff\xfe");
+    }
+}

@@ -1,0 +1,365 @@
+//! What the options lead to: every spelling, default, precedence, and value out of range.
+
+mod support;
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use kcptun::config::{
+    ClientConfig, FecShape, Mode, Outcome, Parsed, Problems, ServerConfig, SmuxVersion,
+    StreamAddress, Timing,
+};
+use proptest::prelude::*;
+use support::assert_snapshot;
+
+fn nothing(_: &str) -> Option<OsString> {
+    None
+}
+
+fn client(line: &str) -> Result<Parsed<ClientConfig>, Problems> {
+    match ClientConfig::parse(line.split_whitespace(), &nothing)? {
+        Outcome::Run(parsed) => Ok(parsed),
+        Outcome::Print(text) => panic!("{text}"),
+    }
+}
+
+fn server(line: &str) -> Result<Parsed<ServerConfig>, Problems> {
+    match ServerConfig::parse(line.split_whitespace(), &nothing)? {
+        Outcome::Run(parsed) => Ok(parsed),
+        Outcome::Print(text) => panic!("{text}"),
+    }
+}
+
+/// The configuration of a client with a key, which leads to exactly one warning that begins with
+/// `warning`, or to none if that is empty.
+#[track_caller]
+fn warned(line: &str, warning: &str) -> ClientConfig {
+    let parsed = client(&format!("-key k {line}")).unwrap();
+    let texts: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
+    match texts.as_slice() {
+        [] => assert_eq!(warning, "", "{line}"),
+        [text] if !warning.is_empty() => assert!(text.starts_with(warning), "{line}: {text}"),
+        _ => panic!("{line}: {texts:?}"),
+    }
+    parsed.config
+}
+
+/// The problems of a client, which is refused.
+#[track_caller]
+fn refused(line: &str) -> String {
+    client(line).map(|_| ()).unwrap_err().to_string()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_original() {
+    let parsed = client("").unwrap();
+    let config = &parsed.config;
+    assert_eq!(parsed.warnings.len(), 1);
+    assert_eq!(config.listen.to_string(), "[::]:12948");
+    assert_eq!(config.remote.to_string(), "vps:29900");
+    assert_eq!(config.conn, 1);
+    let common = &config.common;
+    assert_eq!(common.key.as_bytes(), b"it's a secrect");
+    assert_eq!(common.crypt.name(), "aes");
+    assert_eq!(common.mode, Mode::Fast);
+    let fast = Timing {
+        nodelay: false,
+        interval: Duration::from_millis(30),
+        resend: 2,
+        congestion_control: false,
+    };
+    assert_eq!(common.timing, fast);
+    assert!(!common.ack_nodelay && common.compression && !common.quiet);
+    assert_eq!((common.mtu, common.send_window, common.receive_window), (1350, 128, 512));
+    assert_eq!(common.fec, Some(FecShape { data: 10, parity: 3 }));
+    assert_eq!((common.dscp.ipv4_tos(), common.socket_buffer), (0, 4_194_304));
+    assert_eq!(common.smux_version, SmuxVersion::V1);
+    assert_eq!((common.session_buffer, common.stream_buffer), (4_194_304, 2_097_152));
+    assert_eq!(common.keepalive, Duration::from_secs(10));
+    assert_eq!(common.log, None);
+
+    let server = server("").unwrap().config;
+    assert_eq!(server.listen.port(), 29900);
+    assert_eq!(server.target.to_string(), "127.0.0.1:12948");
+    assert_eq!((server.common.send_window, server.common.receive_window), (1024, 1024));
+}
+
+#[test]
+fn every_option_is_read_in_every_spelling() {
+    let lines = [
+        "-l :1 -r h:2 -key k -crypt xtea -mode fast3 -mtu 1200 -sndwnd 3 -rcvwnd 4 -ds 5 -ps 6 \
+         -nocomp -acknodelay -dscp 46 -sockbuf 7 -smuxver 2 -smuxbuf 900000 -streambuf 800000 \
+         -keepalive 9 -conn 8 -quiet -log f",
+        "--localaddr=:1 --remoteaddr=h:2 --key=k --crypt=xtea --mode=fast3 --mtu=0x4b0 \
+         --sndwnd=0b11 --rcvwnd=04 --datashard=+5 --parityshard=6 --nocomp=true --acknodelay=1 \
+         --dscp=0o56 --sockbuf=7 --smuxver=2 --smuxbuf=900_000 --streambuf=800000 --keepalive=9 \
+         --conn=8 --quiet=T --log=f",
+        "--l :1 --r h:2 --key k --crypt xtea --mode fast3 --mtu 1 --mtu 1200 --sndwnd 3 \
+         --rcvwnd 4 --ds 5 --ps 6 --nocomp=false --nocomp --acknodelay --dscp 46 --sockbuf 7 \
+         --smuxver 2 --smuxbuf 900000 --streambuf 800000 --keepalive 9 --conn 8 --quiet --log f",
+    ];
+    for line in lines {
+        let parsed = client(line).unwrap();
+        assert_eq!(parsed.warnings, [], "{line}");
+        let ClientConfig { listen, remote, conn, common, .. } = parsed.config;
+        assert_eq!((listen.port(), remote.port(), conn), (1, 2, 8));
+        assert_eq!(common.key.as_bytes(), b"k");
+        assert_eq!((common.crypt.name(), common.mode), ("xtea", Mode::Fast3));
+        assert_eq!((common.mtu, common.send_window, common.receive_window), (1200, 3, 4));
+        assert_eq!(common.fec, Some(FecShape { data: 5, parity: 6 }));
+        assert!(common.ack_nodelay && !common.compression && common.quiet);
+        assert_eq!((common.dscp.ipv4_tos(), common.dscp.ipv6_traffic_class()), (184, 46));
+        assert_eq!(common.socket_buffer, 7);
+        assert_eq!(common.smux_version, SmuxVersion::V2);
+        assert_eq!((common.session_buffer, common.stream_buffer), (900_000, 800_000));
+        assert_eq!(common.keepalive.as_secs(), 9);
+        assert_eq!(common.log.as_deref(), Some("f".as_ref()));
+    }
+}
+
+#[test]
+fn the_modes_are_those_of_the_original() {
+    for (mode, numbers) in [
+        ("normal", "0 40 2 1"),
+        ("fast", "0 30 2 1"),
+        ("fast2", "1 20 2 1"),
+        ("fast3", "1 10 2 1"),
+        ("manual", "0 50 0 0"),
+    ] {
+        let config = warned(&format!("-mode {mode}"), "");
+        let lines = config.start_up_lines("");
+        assert!(lines.contains(&format!("nodelay parameters: {numbers}")), "{mode}");
+        let numbers: Vec<u64> = numbers.split(' ').map(|n| n.parse().unwrap()).collect();
+        let timing = config.common.timing;
+        assert_eq!(u64::from(timing.nodelay), numbers[0]);
+        assert_eq!(timing.interval, Duration::from_millis(numbers[1]));
+        assert_eq!(u64::from(timing.resend), numbers[2]);
+        assert_eq!(u64::from(!timing.congestion_control), numbers[3]);
+    }
+    let manual = warned("-mode manual -nodelay 1 -interval 20 -resend 3 -nc 1", "");
+    assert_eq!(
+        manual.common.timing,
+        Timing {
+            nodelay: true,
+            interval: Duration::from_millis(20),
+            resend: 3,
+            congestion_control: false,
+        }
+    );
+    let unknown = warned("-mode turbo -resend 5", "--mode turbo: unknown, read as manual");
+    assert_eq!((unknown.common.mode, unknown.common.timing.resend), (Mode::Manual, 5));
+    let named = warned("-mode fast2 -interval 77", "--interval 77: no effect with --mode fast2");
+    assert_eq!(named.common.timing.interval.as_millis(), 20);
+}
+
+#[test]
+fn intervals_are_clipped_and_negative_values_ignored() {
+    for (given, used) in [("0", 10), ("9", 10), ("5001", 5000), ("-1", 100)] {
+        let line = format!("-mode manual -interval {given}");
+        let timing = warned(&line, "--interval").common.timing;
+        assert_eq!(timing.interval.as_millis(), used, "{given}");
+    }
+    for name in ["nodelay", "resend", "nc"] {
+        let line = format!("-mode manual -{name} -1");
+        let timing = warned(&line, &format!("--{name} -1: negative, 0 is used")).common.timing;
+        assert!(!timing.nodelay && timing.resend == 0 && timing.congestion_control);
+    }
+}
+
+#[test]
+fn sizes_the_original_ignores_keep_its_start_values() {
+    for (given, used) in [("-mtu 1500", 1500), ("-mtu 53", 53), ("-mtu 50 -crypt null -ds 0", 50)] {
+        let warning = if given.contains("null") { "--crypt" } else { "" };
+        assert_eq!(warned(given, warning).common.mtu, used, "{given}");
+    }
+    for given in ["-mtu 1501", "-mtu 49", "-mtu 0", "-mtu -5", "-mtu 52", "-mtu 44 -ds 0"] {
+        assert_eq!(warned(given, "--mtu").common.mtu, 1400, "{given}");
+    }
+    for (given, used) in [("0", 32), ("-3", 32), ("65535", 65535), ("65536", 65535)] {
+        let warning = if given == "65535" { "" } else { "--rcvwnd" };
+        let config = warned(&format!("-rcvwnd {given}"), warning);
+        assert_eq!(config.common.receive_window, used);
+        let warning = warning.replace("rcv", "snd");
+        let config = warned(&format!("-sndwnd {given}"), &warning);
+        assert_eq!(config.common.send_window, used);
+    }
+}
+
+#[test]
+fn correction_is_off_where_the_original_turns_it_off() {
+    for (given, warning) in [
+        ("-ds 0 -ps 0", ""),
+        ("-ps 0", ""),
+        ("-ds 0", ""),
+        ("-ds -1", "--datashard -1: negative"),
+        ("-ds 200 -ps 100", "--datashard 200: with --parityshard 100 above 256 together"),
+        ("-ds 256", "--datashard 256: with --parityshard 3 above 256 together"),
+    ] {
+        assert_eq!(warned(given, warning).common.fec, None, "{given}");
+    }
+    for (data, parity) in [(255, 1), (1, 255), (128, 128)] {
+        let shape = warned(&format!("-ds {data} -ps {parity}"), "").common.fec;
+        assert_eq!(shape, Some(FecShape { data, parity }));
+    }
+}
+
+#[test]
+fn other_odd_values_keep_their_effect() {
+    assert_eq!(
+        warned("-crypt AES-128", "--crypt AES-128: unknown, aes").common.crypt.name(),
+        "aes"
+    );
+    for weak in ["none", "null", "xor"] {
+        let crypt = warned(&format!("-crypt {weak}"), "--crypt").common.crypt;
+        assert_eq!(crypt.name(), weak);
+    }
+    assert_eq!(warned("-conn 65537", "--conn 65537: above 65535, 1 is used").conn, 1);
+    let dscp = warned("-dscp 184", "--dscp 184: outside 0 to 63").common.dscp;
+    assert_eq!((dscp.ipv4_tos(), dscp.ipv6_traffic_class()), (224, 184));
+    assert_eq!(warned("-sockbuf -1", "--sockbuf").common.socket_buffer, i32::MAX as u32);
+    assert_eq!(warned("-sockbuf 0", "--sockbuf").common.socket_buffer, 0);
+    let buffer = warned("-smuxbuf 4294967296", "--smuxbuf").common.session_buffer;
+    assert_eq!(buffer, i32::MAX as u32);
+    assert_eq!(warned("-key=", "--key: an empty key").common.key.as_bytes(), b"");
+}
+
+#[test]
+fn what_stops_the_original_is_refused() {
+    for (line, problem) in [
+        ("-smuxver 3", "--smuxver 3: allowed: 1 or 2"),
+        ("-smuxver 0", "--smuxver 0: allowed: 1 or 2"),
+        ("-keepalive 0", "--keepalive 0: allowed: 1 to 30 seconds"),
+        ("-keepalive 31", "--keepalive 31: allowed: 1 to 30 seconds"),
+        ("-keepalive -1", "--keepalive -1: allowed: 1 to 30 seconds"),
+        ("-conn 0", "--conn 0: allowed: 1 to 65535"),
+        ("-conn -1", "--conn -1: allowed: 1 to 65535"),
+        ("-conn 131072", "--conn 131072: allowed: 1 to 65535"),
+        ("-smuxbuf 0", "--smuxbuf 0: allowed: 1 to 2147483647 bytes"),
+        ("-smuxbuf 5 -streambuf 6", "--streambuf 6: allowed: at most --smuxbuf, which is 5"),
+        ("-mtu abc", "--mtu abc: not a whole number; allowed: 50 to 1500 bytes"),
+        ("-mtu=", "--mtu \"\": not a whole number; allowed: 50 to 1500 bytes"),
+        ("-mode fast -nc x", "--nc x: not a whole number; allowed: 0 or 1"),
+        (
+            "-ds 99999999999999999999",
+            "--datashard 99999999999999999999: too large; allowed: 1 to 255; 0: no repair",
+        ),
+        ("-nocomp=maybe", "--nocomp maybe: allowed: true or false"),
+        ("-l h:1:2", "--localaddr h:1:2: too many colons; write an IPv6 address as [address]:port"),
+        (
+            "-l 12948",
+            "--localaddr 12948: no port in it; write host:port, or :port for all addresses",
+        ),
+        ("-l :70000", "--localaddr :70000: the port must be a number from 0 to 65535"),
+        ("-r vps:1-2", "--remoteaddr vps:1-2: a range of ports cannot be used; write one port"),
+        ("-r vps:0", "--remoteaddr vps:0: the port must be a number from 1 to 65535"),
+    ] {
+        assert_eq!(refused(line), problem, "{line}");
+    }
+}
+
+#[test]
+fn all_problems_are_reported_together() {
+    let line = "-zzz -l x -r y -conn 0 -smuxver 9 -mtu a -sndwnd b -rcvwnd c -ds d -ps e \
+                -nodelay f -nc=g -dscp h -sockbuf i -smuxbuf -1 -streambuf k -keepalive 99 -quiet=l";
+    assert_snapshot("problems", &format!("{}\n", refused(line)));
+}
+
+#[test]
+fn a_target_may_be_a_path() {
+    for (text, warnings) in [("/run/app.sock", 1), ("./a", 1), ("12948", 2)] {
+        let parsed = server(&format!("-t {text}")).unwrap();
+        assert_eq!(parsed.config.target, StreamAddress::Unix(text.into()));
+        assert_eq!(parsed.warnings.len(), warnings, "{text}");
+    }
+    let target = server("-t [::1]:80").unwrap().config.target;
+    assert!(matches!(target, StreamAddress::Tcp(address) if address.host() == "::1"));
+    assert!(server("-t host:99999").is_err() && server("-t=").is_err());
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_default() {
+    let key = |arguments: &[&str], variable: Option<&str>| {
+        let environment = |name: &str| {
+            assert_eq!(name, "KCPTUN_KEY");
+            variable.map(OsString::from)
+        };
+        match ClientConfig::parse(arguments, &environment).unwrap() {
+            Outcome::Run(parsed) => parsed.config.common.key.as_bytes().to_vec(),
+            Outcome::Print(text) => panic!("{text}"),
+        }
+    };
+    assert_eq!(key(&[], None), b"it's a secrect");
+    assert_eq!(key(&[], Some("env")), b"env");
+    assert_eq!(key(&[], Some("")), b"");
+    assert_eq!(key(&["-key", "flag"], Some("env")), b"flag");
+    assert_eq!(key(&["-key="], Some("env")), b"");
+}
+
+#[test]
+fn no_message_shows_the_key() {
+    let secret = "hunter2hunter2";
+    let line = format!("-key {secret} {secret} -mtu x");
+    let parsed = client(&line).unwrap();
+    let said = format!("{parsed:?}{:?}", parsed.config.start_up_lines(""));
+    assert!(!said.contains(secret), "{said}");
+    assert!(!refused(&format!("-kye {secret} -mtu x")).contains(secret));
+}
+
+#[test]
+fn start_up_lines() {
+    let text = |lines: Vec<String>| lines.join("\n") + "\n";
+    let lines = client("").unwrap().config.start_up_lines("[::]:12948");
+    assert_snapshot("start-up-client", &text(lines).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+    let lines = server("").unwrap().config.start_up_lines();
+    assert_snapshot("start-up-server", &text(lines).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+    // Odd values stand there as given, as in the original; what comes of them is a warning.
+    let line = "-crypt AES -mode turbo -interval 1 -mtu 9000 -sndwnd 0 -ds 200 -ps 100 -dscp 99 \
+                -conn 65538 -nocomp";
+    let parsed = client(line).unwrap();
+    let mut lines = parsed.config.start_up_lines("[::]:12948");
+    lines.extend(parsed.warnings.iter().map(|warning| format!("warning: {warning}")));
+    assert_snapshot("start-up-odd", &text(lines).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
+}
+
+fn word() -> impl Strategy<Value = String> {
+    let name = "key|crypt|mode|nodelay|interval|resend|nc|acknodelay|mtu|sndwnd|rcvwnd|ds|ps|nocomp\
+                |dscp|sockbuf|smuxver|smuxbuf|streambuf|keepalive|conn|quiet|log|l|r|t|listen|target\
+                |datashard|h|v|zzz|tcp|c";
+    let value =
+        "[-+]?[0-9]{1,22}|0x[0-9a-f]{1,20}|[a-z0-9.:\\[\\]/%-]{0,12}|.{0,8}|fast3|none|true";
+    let regex = |pattern: &str| prop::string::string_regex(pattern).unwrap();
+    prop_oneof![
+        5 => regex(&format!("--?({name})")),
+        3 => regex(&format!("--?({name})=({value})")),
+        4 => regex(value),
+        1 => regex("-{0,3}=?.{0,4}"),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_command_line_panics(words in prop::collection::vec(word(), 0..12)) {
+        let client = ClientConfig::parse(&words, &nothing);
+        if let Ok(Outcome::Run(parsed)) = client {
+            // Whatever was given, the promises of the fields hold.
+            let common = &parsed.config.common;
+            prop_assert!((45..=1500).contains(&common.mtu));
+            prop_assert!(common.send_window > 0 && common.receive_window > 0);
+            prop_assert!(common.stream_buffer <= common.session_buffer);
+            prop_assert!((10..=5000).contains(&common.timing.interval.as_millis()));
+            prop_assert!((1..=30).contains(&common.keepalive.as_secs()));
+            if let Some(shape) = common.fec {
+                prop_assert!(shape.data > 0 && shape.parity > 0);
+                prop_assert!(u16::from(shape.data) + u16::from(shape.parity) <= 256);
+            }
+            prop_assert_eq!(parsed.config.start_up_lines("").len(), 23);
+        }
+        if let Err(problems) = ServerConfig::parse(&words, &nothing) {
+            let text = problems.to_string();
+            prop_assert!(!text.is_empty());
+            prop_assert_eq!(text.lines().count(), problems.iter().count());
+        }
+    }
+}
