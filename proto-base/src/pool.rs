@@ -179,7 +179,7 @@ impl<'s> Pool<'s> {
         if page_limit == 0 {
             return Err(PoolError::TooSmall);
         }
-        if page_limit > (Buf::UNITS as usize * UNIT) >> page_shift {
+        if page_limit > ((Buf::UNITS as usize) >> page_shift).saturating_mul(UNIT) {
             return Err(PoolError::TooLarge);
         }
         Ok(Self {
