@@ -91,6 +91,26 @@ pub struct DecoderStats {
     pub without_memory: u64,
 }
 
+impl core::ops::AddAssign for DecoderStats {
+    /// Adds up counters, as of several connections.
+    fn add_assign(&mut self, other: Self) {
+        self.data += other.data;
+        self.parity += other.parity;
+        self.out_of_band += other.out_of_band;
+        self.recovered += other.recovered;
+        self.errors += other.errors;
+        self.short += other.short;
+        self.parity_unused += other.parity_unused;
+        self.duplicates += other.duplicates;
+        self.late += other.late;
+        self.bad_ids += other.bad_ids;
+        self.misfits += other.misfits;
+        self.tuned += other.tuned;
+        self.refused_shapes += other.refused_shapes;
+        self.without_memory += other.without_memory;
+    }
+}
+
 /// Passes data packets on and rebuilds those that were lost.
 ///
 /// Hand each packet with an FEC header to `handle_packet`, pass [`Accepted::Data`] to KCP, then

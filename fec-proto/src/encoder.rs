@@ -74,6 +74,17 @@ pub struct EncoderStats {
     pub parity_overrun: u64,
 }
 
+impl core::ops::AddAssign for EncoderStats {
+    /// Adds up counters, as of several connections.
+    fn add_assign(&mut self, other: Self) {
+        self.data += other.data;
+        self.parity += other.parity;
+        self.parity_skipped += other.parity_skipped;
+        self.parity_without_memory += other.parity_without_memory;
+        self.parity_overrun += other.parity_overrun;
+    }
+}
+
 /// Puts the FEC header before each packet and sums up the parity of its group.
 ///
 /// `seal` each datagram as it leaves, then take parity packets with `poll_transmit` until it gives

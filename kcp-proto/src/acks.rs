@@ -28,9 +28,9 @@ impl<'s> AckList<'s> {
         Self { ring: SeqRing::new(storage, MAX_PENDING), first: 0, count: 0 }
     }
 
-    /// Whether not even one ack can be held.
-    pub(crate) fn is_unusable(&self) -> bool {
-        self.ring.limit() == 0
+    /// Acks that can wait; more push out the oldest.
+    pub(crate) fn limit(&self) -> usize {
+        self.ring.limit()
     }
 
     pub(crate) fn push(&mut self, sn: Sn, ts: WireMs) {

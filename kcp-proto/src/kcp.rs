@@ -94,9 +94,9 @@ pub struct Kcp<'s> {
     is_suspect: bool,
     /// The peer echoed a transmission of ours.
     is_proven: bool,
-    /// Our wire clock when una first moved: acks of later transmissions that say una 0 come from a
-    /// peer that started over.
-    settled_at: Option<WireMs>,
+    /// When una left 0, at the start or after a wrap: acks of later transmissions that say una 0
+    /// come from a peer that started over.
+    settled_at: Option<Instant>,
     events: Events,
     stats: Stats,
 }
@@ -120,7 +120,7 @@ impl<'s> Kcp<'s> {
         let sender = Sender::new(rings.sent, rings.chunks, &config);
         let receiver = Receiver::new(rings.received, config.receive_window);
         let acks = AckList::new(rings.acks);
-        if sender.free() == 0 || receiver.window() == 0 || acks.is_unusable() {
+        if sender.free() == 0 || receiver.window() == 0 || acks.limit() == 0 {
             return Err(ConfigError::NoRings);
         }
         let told = receiver.free();
@@ -164,14 +164,17 @@ impl<'s> Kcp<'s> {
         })?;
         self.last_heard = self.now;
         self.is_suspect = false;
-        let readable = self.readable_bytes();
+        let (in_order, acknowledged) = (self.receiver.next(), self.sender.una());
         let could_send = self.sender.free() > 0;
         let mut input = Input::default();
         for (header, data) in segments {
             self.handle_segment(pool, header, data, via, &mut input);
         }
+        if self.settled_at.is_none() || self.sender.una().get() < acknowledged.get() {
+            self.settled_at = (input.freed > 0).then_some(self.now);
+        }
         self.conclude(via, input);
-        if self.receiver.ready_bytes() > readable || self.receiver.message_len() == Some(0) {
+        if self.receiver.next() != in_order {
             self.events.set(Event::Readable);
         }
         if input.freed > 0 && (!could_send || self.flush.writer_waits) {
@@ -263,7 +266,7 @@ impl<'s> Kcp<'s> {
     /// Frees the first `read` bytes of what [`peek`](Self::peek) lends.
     pub fn consume(&mut self, pool: &mut Pool<'_>, read: usize) {
         self.receiver.consume(pool, read);
-        self.flush.on_window(&self.receiver);
+        self.on_read();
     }
 
     /// Copies the next message (in stream mode: the next segment) to `out`, and tells its length.
@@ -272,7 +275,7 @@ impl<'s> Kcp<'s> {
     /// When no whole message is there, or `out` is too small for it; the message stays.
     pub fn recv(&mut self, pool: &mut Pool<'_>, out: &mut [u8]) -> Result<usize, RecvError> {
         let len = self.receiver.recv(pool, out)?;
-        self.flush.on_window(&self.receiver);
+        self.on_read();
         Ok(len)
     }
 
@@ -457,7 +460,8 @@ impl<'s> Kcp<'s> {
                 self.acks.push(header.sn, header.ts);
                 let batch = ACK_BATCH
                     .min(self.config.datagram_len / Header::LEN)
-                    .min((self.receiver.window() as usize).div_ceil(2));
+                    .min((self.receiver.window() as usize).div_ceil(2))
+                    .min(self.acks.limit());
                 let at_once = self.config.ack_no_delay || self.acks.len() >= batch;
                 self.flush.want_acks(self.now, self.config.interval, at_once);
             }
@@ -469,6 +473,16 @@ impl<'s> Kcp<'s> {
         }
     }
 
+    /// The reader freed slots and memory.
+    fn on_read(&mut self) {
+        self.flush.on_window(&self.receiver);
+        // A writer may wait for this memory; one that waits for the window does not.
+        if self.flush.writer_waits && self.sender.free() > 0 {
+            self.flush.writer_waits = false;
+            self.events.set(Event::Writable);
+        }
+    }
+
     /// After all segments of a datagram.
     fn conclude(&mut self, via: Via, input: Input) {
         self.probe.on_window(self.remote_window, self.now);
@@ -477,7 +491,6 @@ impl<'s> Kcp<'s> {
             self.rtt.sample(rtt);
         }
         if input.freed > 0 {
-            self.settled_at.get_or_insert(wire_ms(self.now, self.clock_offset));
             self.congestion.on_progress(self.remote_window);
         }
         self.waiting_since = (self.sender.in_flight() > 0).then_some(self.now);
@@ -493,8 +506,9 @@ impl<'s> Kcp<'s> {
     /// had been more is proof that the peer started over.
     fn note_restart(&mut self, ack: Header) {
         let Some(settled) = self.settled_at else { return };
-        let is_recent =
-            settled.is_before(ack.ts) && !wire_ms(self.now, self.clock_offset).is_before(ack.ts);
+        let age = wire_ms(self.now, self.clock_offset).ahead_of(ack.ts);
+        let is_recent = u64::try_from(age)
+            .is_ok_and(|age| self.now - settled > Duration::from_millis(age.saturating_add(1)));
         if ack.una == Sn::new(0) && self.sender.una() != Sn::new(0) && is_recent {
             self.events.set(Event::PeerRestarted);
         }

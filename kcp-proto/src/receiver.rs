@@ -5,9 +5,10 @@ use proto_base::{Buf, Pool, SeqRing, Storage};
 use crate::error::RecvError;
 use crate::wire::Sn;
 
-/// Free pages below which only the segment that is next in order is stored: it can be read and
-/// freed at once, others would wait for it.
-const RESERVED_PAGES: usize = 2;
+/// Free pages below which only the received segment that is next in order gets memory: it can be
+/// read and freed at once. Others would wait for it, and data to send would wait for the peer, whose
+/// own memory may be full of data for us.
+pub(crate) const RESERVED_PAGES: usize = 2;
 
 /// A received segment in its slot of the window.
 #[derive(Debug, Default)]
@@ -222,13 +223,19 @@ impl<'s> Receiver<'s> {
         }
     }
 
-    /// Segments and bytes of the next message, if all of it is here.
+    /// Segments and bytes of the next message, if all of it is here. The first fragment says how
+    /// many there are, which bounds the work for a peer that lies about the others.
     fn message(&self) -> Option<(u32, usize)> {
         let mut bytes = 0;
-        for step in 0..self.next - self.read {
+        let ready = self.next - self.read;
+        if ready == 0 {
+            return None;
+        }
+        let last = u32::from(self.ring[self.read.get()].fragment);
+        for step in 0..ready.min(last + 1) {
             let segment = &self.ring[(self.read + step).get()];
             bytes += usize::from(segment.len);
-            if segment.fragment == 0 {
+            if segment.fragment == 0 || step == last {
                 return Some((step + 1, bytes - self.offset));
             }
         }

@@ -7,6 +7,7 @@ use proto_base::{Buf, Instant, Pool, SeqRing, Storage};
 use crate::error::SendError;
 use crate::evidence::Evidence;
 use crate::order::{Lists, Place};
+use crate::receiver::RESERVED_PAGES;
 use crate::rtt::Rtt;
 use crate::stats::Stats;
 use crate::wire::{Sn, WireMs};
@@ -165,7 +166,9 @@ impl<'s> Sender<'s> {
                 let last = &mut self.segments[self.end.get().wrapping_sub(1)];
                 last.len += u16::try_from(taken).unwrap_or(0);
                 taken
-            } else if self.end - self.una < self.window {
+            } else if self.pending() < self.window
+                && self.segments.reserve(self.una.get(), self.pending() as usize + 1)
+            {
                 let taken = rest.min(self.mss);
                 self.append(taken, 0);
                 taken
@@ -512,7 +515,10 @@ impl<'s> Sender<'s> {
         if self.chunk_count > 0 && self.una == self.end {
             self.release_chunks(pool, None);
         }
-        if !self.chunks.reserve(self.first_chunk, self.chunk_count as usize + 1) {
+        if least > pool.page_size()
+            || pool.spare_pages() < RESERVED_PAGES - 2
+            || !self.chunks.reserve(self.first_chunk, self.chunk_count as usize + 1)
+        {
             return Err(SendError::NoMemory);
         }
         let wanted = wanted.min(pool.page_size());

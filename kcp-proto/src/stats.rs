@@ -24,3 +24,19 @@ pub struct Stats {
     /// Segments that were transmitted 20 times; the original calls that a dead link.
     pub dead_link: u64,
 }
+
+impl core::ops::AddAssign for Stats {
+    /// Adds up counters, as of several conversations.
+    fn add_assign(&mut self, other: Self) {
+        self.segments_in += other.segments_in;
+        self.segments_out += other.segments_out;
+        self.bad_packets += other.bad_packets;
+        self.fast_retransmits += other.fast_retransmits;
+        self.early_retransmits += other.early_retransmits;
+        self.timeout_retransmits += other.timeout_retransmits;
+        self.spurious_retransmits += other.spurious_retransmits;
+        self.repeated += other.repeated;
+        self.no_memory += other.no_memory;
+        self.dead_link += other.dead_link;
+    }
+}

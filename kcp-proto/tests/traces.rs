@@ -214,7 +214,7 @@ fn compare(theirs: &[Sent], ours: &[Sent], interval: u64) -> Vec<String> {
                 }
             }
             None => {
-                differences.push(format!("missing {:?} {} at {}", want.command, want.sn, want.at))
+                differences.push(format!("missing {:?} {} at {}", want.command, want.sn, want.at));
             }
         }
     }

@@ -103,6 +103,23 @@ pub struct Stats {
     pub blocked: u64,
 }
 
+impl core::ops::AddAssign for Stats {
+    /// Adds up counters, as of several connections.
+    fn add_assign(&mut self, other: Self) {
+        self.streams += other.streams;
+        self.unread += other.unread;
+        self.opened += other.opened;
+        self.incoming += other.incoming;
+        self.refused += other.refused;
+        self.frames_in += other.frames_in;
+        self.frames_out += other.frames_out;
+        self.bytes_in += other.bytes_in;
+        self.bytes_out += other.bytes_out;
+        self.dropped += other.dropped;
+        self.blocked += other.blocked;
+    }
+}
+
 impl<'s> Mux<'s> {
     /// A session that begins at `now`. `seed` keys the table of stream ids and should be
     /// unpredictable for the peer; it changes nothing that can be seen.

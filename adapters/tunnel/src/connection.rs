@@ -1,0 +1,253 @@
+//! One connection: FEC, KCP, compression and smux joined.
+//!
+//! ```text
+//!            outbound                                          inbound
+//!  write  ─► smux frame ─► [snappy] ─► KCP ─► FEC ─► batch     payload ─► FEC ─► KCP ─► [snappy] ─► smux ─► read
+//! ```
+//!
+//! Packet protection stands outside of it, in the [endpoint](crate::Endpoint), because it works on
+//! whole batches.
+
+use core::time::Duration;
+
+use fec_proto::{Decoder, DecoderStorage, Encoder, EncoderConfig, EncoderStorage};
+use kcp_proto::{ConvId, Kcp, Rings};
+use proto_base::Instant;
+use smux_proto::{Mux, MuxStorage, Role};
+
+use crate::codec::Codec;
+use crate::config::{Config, ConfigError};
+use crate::event::{CloseReason, Event, StreamError, StreamId};
+use crate::shard::Shard;
+use crate::stats::ConnectionStats;
+
+/// Time without traffic after which a connection gives back what memory it can.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// Silence after which an ICMP refusal is believed.
+const DEAF: Duration = Duration::from_secs(2);
+/// Bytes sent to an address that has proved nothing, beyond three for each byte that came from it.
+const UNPROVEN_LIMIT: u64 = 49_152;
+
+/// How a connection begins; times and random numbers come from the endpoint.
+pub(crate) struct Start {
+    pub(crate) role: Role,
+    pub(crate) conv: ConvId,
+    /// Random, for the wire clock.
+    pub(crate) clock_offset: u32,
+    /// Random, for the table of streams.
+    pub(crate) seed: u64,
+    pub(crate) now: Instant,
+}
+
+/// One KCP conversation and the streams in it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) kcp: Kcp<'static>,
+    pub(crate) encoder: Option<Encoder<'static>>,
+    pub(crate) decoder: Decoder<'static>,
+    pub(crate) mux: Mux<'static>,
+    pub(crate) codec: Codec,
+    pub(crate) now: Instant,
+    /// Streams that may be told to write before more acks come in.
+    pub(crate) grants: usize,
+    /// Bytes wait in KCP because smux can take no more.
+    pub(crate) is_blocked: bool,
+    pub(crate) closed: Option<CloseReason>,
+    pub(crate) news: News,
+    pub(crate) used_at: Instant,
+    pub(crate) has_spare_memory: bool,
+    pub(crate) stats: ConnectionStats,
+}
+
+/// Events of the connection itself that were not reported yet.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    pub(crate) closed: bool,
+    pub(crate) suspect: bool,
+    pub(crate) recovered: bool,
+    /// The last report was of suspicion.
+    pub(crate) is_suspect: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(config: &Config, start: &Start) -> Result<Self, ConfigError> {
+        let Start { role, conv, clock_offset, seed, now } = *start;
+        let kcp = Kcp::new(conv, clock_offset, config.kcp, Rings::owned(), now)
+            .map_err(ConfigError::Kcp)?;
+        let kernel = config.fec_kernel;
+        // Owned storage grows to what any shape needs, so these cannot fail.
+        let encoder = config.fec.and_then(|shape| {
+            Encoder::new(shape, kernel, EncoderConfig::default(), EncoderStorage::owned()).ok()
+        });
+        let decoder = Decoder::new(config.fec, kernel, DecoderStorage::owned());
+        let decoder = decoder.map_err(|_| ConfigError::NoCompression)?;
+        let mux = Mux::new(role, config.smux.clone(), MuxStorage::owned(), seed, now)
+            .map_err(ConfigError::Smux)?;
+        Ok(Self {
+            kcp,
+            encoder,
+            decoder,
+            mux,
+            codec: Codec::new(config.compression),
+            now,
+            grants: 0,
+            is_blocked: false,
+            closed: None,
+            news: News::default(),
+            used_at: now,
+            has_spare_memory: false,
+            stats: ConnectionStats::default(),
+        })
+    }
+
+    /// Time has passed.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, shard: &mut Shard) {
+        self.now = self.now.max(now);
+        self.kcp.handle_timeout(now);
+        self.mux.handle_timeout(now);
+        self.decoder.handle_timeout(now, &mut shard.pool);
+        self.note_kcp_events();
+        self.write_control(shard);
+        if self.has_spare_memory && now - self.used_at >= IDLE && self.kcp.is_idle() {
+            self.has_spare_memory = false;
+            self.kcp.shrink();
+            self.decoder.release(&mut shard.pool);
+            if let Some(encoder) = &mut self.encoder {
+                encoder.release(&mut shard.pool);
+            }
+            self.codec.shrink();
+        }
+    }
+
+    /// The next event.
+    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+        if core::mem::take(&mut self.news.closed)
+            && let Some(reason) = self.closed
+        {
+            return Some(Event::Closed(reason));
+        }
+        if core::mem::take(&mut self.news.suspect) {
+            return Some(Event::Suspect);
+        }
+        if core::mem::take(&mut self.news.recovered) {
+            return Some(Event::Recovered);
+        }
+        while let Some(event) = self.mux.poll_event() {
+            return Some(match event {
+                smux_proto::Event::Incoming => Event::Incoming,
+                smux_proto::Event::Unblocked => continue,
+                smux_proto::Event::Readable(id) => Event::Readable(id),
+                smux_proto::Event::Writable(id) => Event::Writable(id),
+                smux_proto::Event::Finished(id) => Event::Finished(id),
+                smux_proto::Event::Failed(id) => Event::Failed(id),
+                smux_proto::Event::Ended(id) => Event::Ended(id),
+                smux_proto::Event::Dead(reason) => {
+                    self.close(reason.into());
+                    self.news.closed = false;
+                    Event::Closed(self.closed?)
+                }
+                _ => continue,
+            });
+        }
+        self.grant().map(Event::Writable)
+    }
+
+    /// When to call [`Self::handle_timeout`]. The present when something waits to be sent.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.closed.is_some() {
+            return None;
+        }
+        let mux =
+            if self.can_write_control() { self.mux.poll_timeout() } else { self.mux.dead_at() };
+        let idle = (self.has_spare_memory && self.kcp.is_idle()).then(|| self.used_at + IDLE);
+        let kcp = if self.is_gated() { None } else { self.kcp.poll_timeout() };
+        [kcp, mux, self.decoder.poll_timeout(), idle].into_iter().fold(None, Instant::earliest)
+    }
+
+    /// Ends the connection; the peer is not told, as there is no way to.
+    pub(crate) fn close(&mut self, reason: CloseReason) {
+        if self.closed.is_none() {
+            self.closed = Some(reason);
+            self.news.closed = true;
+        }
+    }
+
+    /// Gives all pool memory back. The connection is of no use any more.
+    pub(crate) fn release(&mut self, shard: &mut Shard) {
+        self.kcp.release(&mut shard.pool);
+        self.mux.release(&mut shard.pool);
+        self.decoder.release(&mut shard.pool);
+        if let Some(encoder) = &mut self.encoder {
+            encoder.release(&mut shard.pool);
+        }
+    }
+
+    /// Whether the peer owes answers and has not been heard for a while.
+    pub(crate) fn is_deaf(&self, now: Instant) -> bool {
+        self.kcp.in_flight() > 0 && now - self.kcp.last_heard() >= DEAF
+    }
+
+    /// Whether nothing may be sent before the peer has shown that its address receives.
+    ///
+    /// A datagram with a forged source (a recorded one, sent again) begins a connection like any
+    /// other. Until the peer has echoed a clock that only a receiver can know, no more than this
+    /// goes to its address, so that nobody can be flooded by way of us.
+    pub(crate) fn is_gated(&self) -> bool {
+        self.mux.role() == Role::Server
+            && !self.kcp.is_proven()
+            && self.stats.bytes_out > UNPROVEN_LIMIT + 3 * self.stats.bytes_in
+    }
+
+    /// Counters of all layers.
+    pub(crate) fn stats(&self) -> ConnectionStats {
+        ConnectionStats {
+            kcp: self.kcp.stats(),
+            encoder: self.encoder.as_ref().map(Encoder::stats).unwrap_or_default(),
+            decoder: self.decoder.stats(),
+            mux: self.mux.stats(),
+            rtt: self.kcp.rtt(),
+            rto: self.kcp.rto(),
+            ..self.stats
+        }
+    }
+
+    /// Reads a stream: `take` is shown the first bytes that lie together and tells how many of them
+    /// it took.
+    pub(crate) fn read_with<R>(
+        &mut self,
+        shard: &mut Shard,
+        id: StreamId,
+        take: impl FnOnce(&[u8]) -> (usize, R),
+    ) -> Result<R, StreamError> {
+        let bytes = self.mux.peek(id, &shard.pool);
+        if bytes.is_empty() {
+            return Err(if self.mux.is_finished(id) {
+                StreamError::Finished
+            } else if self.closed.is_some() || !self.mux.is_live(id) {
+                StreamError::Gone
+            } else {
+                StreamError::Blocked
+            });
+        }
+        let (taken, result) = take(bytes);
+        self.mux.consume(id, &mut shard.pool, taken);
+        if self.is_blocked {
+            self.pump(shard);
+        }
+        Ok(result)
+    }
+
+    pub(crate) fn note_kcp_events(&mut self) {
+        while let Some(event) = self.kcp.poll_event() {
+            match event {
+                kcp_proto::Event::Suspect if !self.news.is_suspect => {
+                    self.news.suspect = true;
+                    self.news.is_suspect = true;
+                }
+                kcp_proto::Event::PeerRestarted => self.close(CloseReason::PeerRestarted),
+                _ => {}
+            }
+        }
+    }
+}

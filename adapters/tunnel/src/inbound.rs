@@ -1,0 +1,161 @@
+//! The way in: payloads to FEC, KCP, decompression and smux.
+
+use fec_proto::{Accepted, Kind, classify};
+use kcp_proto::Via;
+use proto_base::Instant;
+use smux_proto::Step;
+
+use crate::codec::Codec;
+use crate::connection::Connection;
+use crate::event::CloseReason;
+use crate::shard::Shard;
+
+/// Bytes that one granted stream is expected to write.
+const GRANT: usize = 16_384;
+
+impl Connection {
+    /// Takes the payload of a datagram that passed the checksum. Call [`Self::conclude`] after the
+    /// last one of a batch.
+    pub(crate) fn handle_payload(&mut self, now: Instant, shard: &mut Shard, payload: &[u8]) {
+        self.now = self.now.max(now);
+        self.stats.datagrams_in += 1;
+        self.stats.bytes_in += payload.len() as u64;
+        if classify(payload) == Kind::Plain {
+            self.handle_segments(shard, payload, Via::Direct);
+            return;
+        }
+        match self.decoder.handle_packet(now, &mut shard.pool, payload) {
+            Ok(Accepted::Data(segments)) => self.handle_segments(shard, segments, Via::Direct),
+            Ok(_) => {}
+            Err(_) => self.stats.bad_payloads += 1,
+        }
+        let mut rebuilt = core::mem::take(&mut shard.scratch);
+        while let Ok(Some(len)) = self.decoder.poll_recovered(&mut shard.pool, &mut rebuilt) {
+            self.handle_segments(shard, &rebuilt[..len], Via::Recovered);
+        }
+        shard.scratch = rebuilt;
+    }
+
+    /// After the last payload of a batch: moves what came into order up to smux.
+    pub(crate) fn conclude(&mut self, shard: &mut Shard) {
+        self.used_at = self.now;
+        self.has_spare_memory = true;
+        if core::mem::take(&mut self.news.is_suspect) {
+            // A report of suspicion that nobody has taken yet is void.
+            self.news.recovered = !core::mem::take(&mut self.news.suspect);
+        }
+        self.note_kcp_events();
+        self.pump(shard);
+        self.grants = self.kcp.send_capacity() / GRANT + 1;
+        self.write_control(shard);
+    }
+
+    /// Moves bytes from KCP to smux as far as smux takes them.
+    pub(crate) fn pump(&mut self, shard: &mut Shard) {
+        if self.closed.is_some() {
+            return;
+        }
+        let result = match self.codec {
+            Codec::Plain => self.pump_plain(shard),
+            #[cfg(feature = "snappy")]
+            Codec::Snappy(_) => self.pump_snappy(shard),
+        };
+        if let Err(reason) = result {
+            self.close(reason);
+        }
+    }
+
+    /// The stream that waits longest to write, if there is room for it.
+    pub(crate) fn grant(&mut self) -> Option<crate::StreamId> {
+        if self.grants == 0 || !self.mux.has_sender() || self.kcp.send_capacity() == 0 {
+            return None;
+        }
+        self.grants -= 1;
+        let id = self.mux.next_sender()?;
+        self.mux.want_send(id, false);
+        Some(id)
+    }
+
+    fn handle_segments(&mut self, shard: &mut Shard, segments: &[u8], via: Via) {
+        if self.kcp.handle_packet(self.now, &mut shard.pool, segments, via).is_err() {
+            self.stats.bad_payloads += 1;
+        }
+    }
+
+    fn pump_plain(&mut self, shard: &mut Shard) -> Result<(), CloseReason> {
+        let mut piece = core::mem::take(&mut shard.scratch);
+        let result = loop {
+            // KCP's bytes and those that smux stores live in the same pool, so a segment crosses
+            // over through a scratch buffer that stays in the cache.
+            let Some(bytes) = self.kcp.peek(&shard.pool) else {
+                self.is_blocked = false;
+                break Ok(());
+            };
+            let len = bytes.len().min(piece.len());
+            piece[..len].copy_from_slice(&bytes[..len]);
+            match self.feed(shard, &piece[..len]) {
+                Ok(taken) => {
+                    self.stats.stream_bytes_in += taken as u64;
+                    self.kcp.consume(&mut shard.pool, taken);
+                    self.is_blocked = taken < len;
+                    if self.is_blocked {
+                        break Ok(());
+                    }
+                }
+                Err(reason) => break Err(reason),
+            }
+        };
+        shard.scratch = piece;
+        result
+    }
+
+    #[cfg(feature = "snappy")]
+    fn pump_snappy(&mut self, shard: &mut Shard) -> Result<(), CloseReason> {
+        loop {
+            let Codec::Snappy(codec) = &mut self.codec else { return Ok(()) };
+            if codec.decompressor.output().is_empty() {
+                let Some(bytes) = self.kcp.peek(&shard.pool) else {
+                    self.is_blocked = false;
+                    return Ok(());
+                };
+                let taken = codec.decompressor.push(bytes).map_err(CloseReason::Compression)?;
+                self.stats.stream_bytes_in += taken as u64;
+                self.kcp.consume(&mut shard.pool, taken);
+                continue;
+            }
+            // Lend the decompressor's output to smux: both belong to `self`, so it steps aside.
+            let mut decompressor = core::mem::take(&mut codec.decompressor);
+            let len = decompressor.output().len();
+            let fed = self.feed(shard, decompressor.output());
+            if let Ok(taken) = fed {
+                decompressor.consume(taken);
+                self.is_blocked = taken < len;
+            }
+            if let Codec::Snappy(codec) = &mut self.codec {
+                codec.decompressor = decompressor;
+            }
+            fed?;
+            if self.is_blocked {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Gives bytes to smux and tells how many it took.
+    fn feed(&mut self, shard: &mut Shard, bytes: &[u8]) -> Result<usize, CloseReason> {
+        let mut done = 0;
+        loop {
+            match self.mux.next_step(self.now, &bytes[done..]).map_err(CloseReason::Protocol)? {
+                Step::NeedMore { taken } | Step::Blocked { taken, .. } => return Ok(done + taken),
+                Step::Body { taken, stream, len, .. } => {
+                    done += taken;
+                    let stored = self.mux.store(stream, &mut shard.pool, &bytes[done..done + len]);
+                    done += stored;
+                    if stored < len {
+                        return Ok(done);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The connections of an endpoint, and who of them has something to do.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use foldhash::quality::FixedState;
+use hashbrown::HashMap;
+use kcp_proto::ConvId;
+use proto_base::Instant;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+use smux_proto::Role;
+
+use crate::config::{Config, ConfigError};
+use crate::connection::{Connection, Start};
+use crate::event::{CloseReason, Event};
+use crate::shard::Shard;
+use crate::stats::{ConnectionStats, EndpointStats};
+use crate::timer::TimerWheel;
+
+/// A connection of an [`Endpoint`](crate::Endpoint). A key of a connection that is gone is never
+/// mistaken for that of a later one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConnectionKey {
+    index: u32,
+    generation: u32,
+}
+
+/// All connections, found by key and by address, with the queues of those that are due.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) config: Config,
+    pub(crate) shard: Shard,
+    pub(crate) now: Instant,
+    pub(crate) stats: EndpointStats,
+    /// Counters of connections that are gone.
+    pub(crate) past: ConnectionStats,
+    rng: ChaCha8Rng,
+    slots: Vec<Slot>,
+    vacant: Vec<u32>,
+    by_address: HashMap<SocketAddr, u32, FixedState>,
+    senders: VecDeque<u32>,
+    speakers: VecDeque<u32>,
+    timers: TimerWheel,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    remote: SocketAddr,
+    connection: Option<Box<Connection>>,
+    is_sender: bool,
+    is_speaker: bool,
+}
+
+impl Table {
+    pub(crate) fn new(config: Config, mut rng: ChaCha8Rng) -> Result<Self, ConfigError> {
+        let hasher = FixedState::with_seed(rng.next_u64());
+        let shard = Shard::new(config.memory).map_err(ConfigError::Memory)?;
+        Ok(Self {
+            config,
+            shard,
+            now: Instant::ZERO,
+            stats: EndpointStats::default(),
+            past: ConnectionStats::default(),
+            rng: ChaCha8Rng::from_rng(&mut rng),
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            by_address: HashMap::with_hasher(hasher),
+            senders: VecDeque::new(),
+            speakers: VecDeque::new(),
+            timers: TimerWheel::new(),
+        })
+    }
+
+    /// Begins a connection; `None` when as many as allowed are open.
+    pub(crate) fn begin(&mut self, remote: SocketAddr, conv: ConvId, role: Role) -> Option<u32> {
+        if self.len() >= self.config.max_connections {
+            self.stats.refused_connections += 1;
+            return None;
+        }
+        let start = Start {
+            role,
+            conv,
+            clock_offset: self.rng.next_u32(),
+            seed: self.rng.next_u64(),
+            now: self.now,
+        };
+        let connection = Box::new(Connection::new(&self.config, &start).ok()?);
+        let index = match self.vacant.pop() {
+            Some(index) => index,
+            None => {
+                let index = u32::try_from(self.slots.len()).ok()?;
+                self.slots.push(Slot {
+                    generation: 0,
+                    remote,
+                    connection: None,
+                    is_sender: false,
+                    is_speaker: false,
+                });
+                index
+            }
+        };
+        let slot = &mut self.slots[index as usize];
+        slot.generation = slot.generation.wrapping_add(1);
+        slot.remote = remote;
+        slot.connection = Some(connection);
+        self.by_address.insert(remote, index);
+        let open = self.len() as u64;
+        self.stats.most_connections = self.stats.most_connections.max(open);
+        self.touch(index);
+        Some(index)
+    }
+
+    /// A random conversation id.
+    pub(crate) fn new_conv(&mut self) -> ConvId {
+        ConvId(self.rng.next_u32())
+    }
+
+    /// Ends a connection and forgets its address at once. Its last event is still reported.
+    pub(crate) fn close(&mut self, index: u32, reason: CloseReason) {
+        let slot = &mut self.slots[index as usize];
+        if let Some(connection) = &mut slot.connection {
+            connection.close(reason);
+        }
+        self.touch(index);
+    }
+
+    /// Notes what a connection has to do after anything happened to it.
+    pub(crate) fn touch(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let Some(connection) = &mut slot.connection else { return };
+        if connection.closed.is_some() && self.by_address.get(&slot.remote) == Some(&index) {
+            self.by_address.remove(&slot.remote);
+        }
+        if connection.has_output() && !slot.is_sender {
+            slot.is_sender = true;
+            self.senders.push_back(index);
+        }
+        if !slot.is_speaker {
+            slot.is_speaker = true;
+            self.speakers.push_back(index);
+        }
+        // A connection in the queue of senders gets its deadline when it has sent.
+        match connection.poll_timeout() {
+            Some(at) if !slot.is_sender => self.timers.schedule(index, at),
+            _ => self.timers.cancel(index),
+        }
+    }
+
+    /// The connection that is to send next. It keeps its turn until [`Self::has_sent`].
+    pub(crate) fn next_sender(&mut self) -> Option<(u32, SocketAddr)> {
+        let index = *self.senders.front()?;
+        Some((index, self.slots[index as usize].remote))
+    }
+
+    /// The turn of a sender is over; if it has more it queues again.
+    pub(crate) fn has_sent(&mut self, index: u32) {
+        self.senders.pop_front();
+        self.slots[index as usize].is_sender = false;
+        self.touch(index);
+    }
+
+    /// Lets the next connection that has something to say say it.
+    pub(crate) fn poll_event(&mut self) -> Option<(ConnectionKey, Event)> {
+        loop {
+            let index = *self.speakers.front()?;
+            let key = self.key(index);
+            let slot = &mut self.slots[index as usize];
+            let event = slot.connection.as_mut().and_then(|connection| connection.poll_event());
+            match event {
+                Some(Event::Closed(reason)) => {
+                    self.remove(index);
+                    return Some((key, Event::Closed(reason)));
+                }
+                Some(event) => return Some((key, event)),
+                None => {
+                    slot.is_speaker = false;
+                    self.speakers.pop_front();
+                }
+            }
+        }
+    }
+
+    /// Wakes connections whose deadline has passed.
+    pub(crate) fn handle_timeout(&mut self) {
+        while let Some(index) = self.timers.pop_due(self.now) {
+            if let Some(connection) = &mut self.slots[index as usize].connection {
+                connection.handle_timeout(self.now, &mut self.shard);
+                self.touch(index);
+            }
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        if self.senders.is_empty() { self.timers.next() } else { Some(self.now) }
+    }
+
+    pub(crate) fn find(&self, remote: &SocketAddr) -> Option<u32> {
+        self.by_address.get(remote).copied()
+    }
+
+    pub(crate) fn key(&self, index: u32) -> ConnectionKey {
+        ConnectionKey { index, generation: self.slots[index as usize].generation }
+    }
+
+    pub(crate) fn index(&self, key: ConnectionKey) -> Option<u32> {
+        let slot = self.slots.get(key.index as usize)?;
+        (slot.generation == key.generation && slot.connection.is_some()).then_some(key.index)
+    }
+
+    /// A connection and the memory it works in.
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<(&mut Connection, &mut Shard)> {
+        let connection = self.slots.get_mut(index as usize)?.connection.as_mut()?;
+        Some((connection, &mut self.shard))
+    }
+
+    pub(crate) fn get(&self, index: u32) -> Option<(&Connection, SocketAddr)> {
+        let slot = self.slots.get(index as usize)?;
+        Some((slot.connection.as_deref()?, slot.remote))
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = ConnectionKey> {
+        (0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX))
+            .filter(|&index| self.slots[index as usize].connection.is_some())
+            .map(|index| self.key(index))
+    }
+
+    /// Connections that are open.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.vacant.len()
+    }
+
+    /// Frees a closed connection. Its place in the queues is left to run out.
+    fn remove(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let Some(mut connection) = slot.connection.take() else { return };
+        self.past += connection.stats();
+        connection.release(&mut self.shard);
+        self.timers.cancel(index);
+        if self.by_address.get(&slot.remote) == Some(&index) {
+            self.by_address.remove(&slot.remote);
+        }
+        self.vacant.push(index);
+        if self.len() == 0 {
+            self.shard.pool.trim(1);
+        }
+    }
+}
