@@ -1,1 +1,39 @@
-//! adapters/async
+//! Runtime-neutral futures over the sans-IO tunnel: what `kcptun-tokio` and its sisters share.
+//!
+//! A [`Runtime`] is sockets that tell their readiness, a timer and tasks. All else is here, once:
+//!
+//! | module | what happens there |
+//! |---|---|
+//! | `driver` | the task that receives, lets deadlines pass, tells events and sends |
+//! | `shared` | the endpoint behind its mutex, and who waits for what |
+//! | `stream` | [`Stream`]: poll_read and poll_write, by copy or by lending |
+//! | `client` | [`Client`]: streams on sessions that are dialled, replaced and buried |
+//! | `server` | [`Server`]: streams that clients open |
+//! | `relay` | [`Relay`]: a TCP connection and a stream, joined |
+//! | `report` | log lines, and what is probably wrong |
+//!
+//! See `kcptun-tokio` for a client and a server in twenty lines.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod clock;
+mod driver;
+mod relay;
+mod report;
+pub mod runtime;
+mod server;
+mod shared;
+mod stream;
+
+pub use client::{Client, ClientSettings};
+pub use clock::now;
+pub use relay::Relay;
+pub use runtime::Runtime;
+pub use server::{Server, ServerSettings};
+pub use stream::Stream;
+
+pub use kcptun_net::{RemoteAddress, SocketConfig, TargetAddress};
+pub use kcptun_tunnel::Config;
+pub use kcptun_tunnel::crypt::{CipherKind, PacketCipher};
+pub use kcptun_tunnel::policy::PolicyConfig;

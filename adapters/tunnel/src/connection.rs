@@ -29,6 +29,9 @@ const DEAF: Duration = Duration::from_secs(2);
 /// Bytes sent to an address that has proved nothing, beyond three for each byte that came from it.
 const UNPROVEN_LIMIT: u64 = 49_152;
 
+/// Time after which a server must have said something: its keepalive, and some more.
+const MUTE: Duration = Duration::from_secs(15);
+
 /// How a connection begins; times and random numbers come from the endpoint.
 pub(crate) struct Start {
     pub(crate) role: Role,
@@ -55,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) is_blocked: bool,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) news: News,
+    /// When to look whether the server has said anything.
+    pub(crate) mute_at: Option<Instant>,
     pub(crate) used_at: Instant,
     pub(crate) has_spare_memory: bool,
     pub(crate) stats: ConnectionStats,
@@ -66,6 +71,7 @@ pub(crate) struct News {
     pub(crate) closed: bool,
     pub(crate) suspect: bool,
     pub(crate) recovered: bool,
+    pub(crate) mute: bool,
     /// The last report was of suspicion.
     pub(crate) is_suspect: bool,
 }
@@ -95,6 +101,7 @@ impl Connection {
             is_blocked: false,
             closed: None,
             news: News::default(),
+            mute_at: (role == Role::Client).then(|| now + MUTE),
             used_at: now,
             has_spare_memory: false,
             stats: ConnectionStats::default(),
@@ -109,6 +116,10 @@ impl Connection {
         self.decoder.handle_timeout(now, &mut shard.pool);
         self.note_kcp_events();
         self.write_control(shard);
+        if self.mute_at.is_some_and(|at| at <= self.now) {
+            self.mute_at = None;
+            self.news.mute = self.kcp.is_proven() && self.mux.stats().frames_in == 0;
+        }
         if self.has_spare_memory && now - self.used_at >= IDLE && self.kcp.is_idle() {
             self.has_spare_memory = false;
             self.kcp.shrink();
@@ -132,6 +143,9 @@ impl Connection {
         }
         if core::mem::take(&mut self.news.recovered) {
             return Some(Event::Recovered);
+        }
+        if core::mem::take(&mut self.news.mute) {
+            return Some(Event::Mute);
         }
         while let Some(event) = self.mux.poll_event() {
             return Some(match event {
@@ -162,7 +176,9 @@ impl Connection {
             if self.can_write_control() { self.mux.poll_timeout() } else { self.mux.dead_at() };
         let idle = (self.has_spare_memory && self.kcp.is_idle()).then(|| self.used_at + IDLE);
         let kcp = if self.is_gated() { None } else { self.kcp.poll_timeout() };
-        [kcp, mux, self.decoder.poll_timeout(), idle].into_iter().fold(None, Instant::earliest)
+        [kcp, mux, self.decoder.poll_timeout(), idle, self.mute_at]
+            .into_iter()
+            .fold(None, Instant::earliest)
     }
 
     /// Ends the connection; the peer is not told, as there is no way to.
@@ -183,9 +199,10 @@ impl Connection {
         }
     }
 
-    /// Whether the peer owes answers and has not been heard for a while.
+    /// Whether the peer owes answers and has not been heard for a while. One that was never heard
+    /// may still be starting, and loses nothing by it.
     pub(crate) fn is_deaf(&self, now: Instant) -> bool {
-        self.kcp.in_flight() > 0 && now - self.kcp.last_heard() >= DEAF
+        self.kcp.is_proven() && self.kcp.in_flight() > 0 && now - self.kcp.last_heard() >= DEAF
     }
 
     /// Whether nothing may be sent before the peer has shown that its address receives.

@@ -26,6 +26,9 @@ pub enum Event {
     Suspect,
     /// A suspect peer was heard again.
     Recovered,
+    /// The server acknowledges what this client sends, but has not said anything of its own since
+    /// the connection began. It probably cannot read it: compression or the smux version differ.
+    Mute,
     /// The connection is over, with all its streams.
     Closed(CloseReason),
 }

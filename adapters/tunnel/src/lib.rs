@@ -16,7 +16,7 @@ pub mod event;
 mod inbound;
 pub mod nonce;
 mod outbound;
-// pub mod policy;
+pub mod policy;
 mod reception;
 pub mod relay;
 mod shard;

@@ -132,12 +132,12 @@ impl TimerWheel {
     pub(crate) fn next(&self) -> Option<Instant> {
         let (level, slot) = self.first()?;
         let list = list_of(level, slot);
-        let exact = self.look(list).map(|key| self.nodes[key as usize].at).min()?;
-        if self.look(list).last() == Some(self.lists[list].tail) {
-            return Some(exact);
+        let is_whole = self.look(list).last() == Some(self.lists[list].tail);
+        if level == 0 || is_whole {
+            self.look(list).map(|key| self.nodes[key as usize].at).min()
+        } else {
+            Some(instant_of(self.start_of(level, slot)))
         }
-        let start = self.start_of(level, slot);
-        Some(exact.min(instant_of(if level == 0 { start.saturating_add(1) } else { start })))
     }
 
     /// How many deadlines are set.

@@ -1,0 +1,363 @@
+//! The dialling end: streams on sessions that come and go.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use kcptun_net::{RemoteAddress, SocketConfig, UdpSocket};
+use kcptun_tunnel::crypt::PacketCipher;
+use kcptun_tunnel::policy::{ClientPolicy, Dial, PolicyConfig, Request, SessionId, SlotId};
+use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
+
+use crate::clock::seed;
+use crate::driver::Driver;
+use crate::now;
+use crate::report::Reporter;
+use crate::runtime::{Runtime, Timer};
+use crate::shared::{Shared, State};
+use crate::stream::Stream;
+
+/// Sessions tried for one stream before it is given up.
+const ATTEMPTS: usize = 4;
+
+/// What a client is told.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Where the server is. Resolved again for each session; of a port range each session draws a
+    /// port.
+    pub remote: RemoteAddress,
+    /// Cipher and key.
+    pub cipher: PacketCipher,
+    /// The layers above.
+    pub tunnel: Config,
+    /// UDP socket options.
+    pub socket: SocketConfig,
+    /// Sessions: how many, and how long they live.
+    pub policy: PolicyConfig,
+}
+
+/// The dialling end of a tunnel. Sessions are dialled when a stream needs one, each on its own UDP
+/// socket, and replaced when they fall silent or die; see [`ClientPolicy`].
+///
+/// Cloning is cheap, all clones are one client. Sessions live until the last clone and the last
+/// stream are gone.
+pub struct Client<R: Runtime> {
+    inner: Arc<Inner<R>>,
+}
+
+struct Inner<R: Runtime> {
+    runtime: R,
+    settings: ClientSettings,
+    manager: Arc<Mutex<Manager>>,
+}
+
+/// The policy, and what carries out its decisions.
+struct Manager {
+    policy: ClientPolicy,
+    sessions: HashMap<SessionId, Session>,
+    /// The task that dials and closes.
+    keeper: Option<Waker>,
+    /// Tasks that wait for a slot.
+    waiting: Vec<Waker>,
+    is_closed: bool,
+}
+
+#[derive(Clone)]
+struct Session {
+    shared: Shared,
+    key: ConnectionKey,
+    remote: SocketAddr,
+}
+
+impl<R: Runtime> Client<R> {
+    /// A client. Nothing is dialled before the first stream is opened.
+    pub fn new(runtime: R, settings: ClientSettings) -> Self {
+        let manager = Arc::new(Mutex::new(Manager {
+            policy: ClientPolicy::new(settings.policy),
+            sessions: HashMap::new(),
+            keeper: None,
+            waiting: Vec::new(),
+            is_closed: false,
+        }));
+        let inner = Arc::new(Inner { runtime: runtime.clone(), settings, manager });
+        let keeper = Keeper { inner: Arc::downgrade(&inner), timer: runtime.timer() };
+        runtime.spawn(keeper);
+        Self { inner }
+    }
+
+    /// Opens a stream to the server's target. Waits while the network or the server's name is not
+    /// there; it does not wait for the server, which is silent until it has something to say.
+    ///
+    /// # Errors
+    /// When several sessions in a row died before a stream could be opened.
+    pub async fn open(&self) -> io::Result<Stream> {
+        for _ in 0..ATTEMPTS {
+            let request = self.inner.lock().policy.handle_request(now());
+            self.inner.lock().wake_keeper();
+            let id = match request {
+                Request::Use(session) => session,
+                Request::Wait(slot) => {
+                    Waiting { manager: &self.inner.manager, slot: Some(slot) }.await
+                }
+            };
+            if let Some(stream) = self.open_on(id) {
+                return Ok(stream);
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::NotConnected, "no session could be kept open"))
+    }
+
+    /// A stream on a session that the policy gave us.
+    fn open_on(&self, id: SessionId) -> Option<Stream> {
+        let session = self.inner.lock().sessions.get(&id).cloned();
+        let release = {
+            let manager = Arc::clone(&self.inner.manager);
+            move || {
+                let mut manager = lock(&manager);
+                manager.policy.release(now(), id);
+                manager.wake_keeper();
+            }
+        };
+        let opened = session.and_then(|session| {
+            let mut state = session.shared.lock();
+            let stream = state.endpoint.open(now(), session.key).ok()?;
+            state.wake_driver();
+            drop(state);
+            Some((session, stream))
+        });
+        let Some((session, stream)) = opened else {
+            release();
+            return None;
+        };
+        let Session { shared, key, remote } = session;
+        Some(Stream::new(shared, key, stream, remote, Some(Box::new(release))))
+    }
+}
+
+impl<R: Runtime> Clone for Client<R> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+impl<R: Runtime> fmt::Debug for Client<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("remote", &self.inner.settings.remote)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<R: Runtime> Inner<R> {
+    fn lock(&self) -> MutexGuard<'_, Manager> {
+        lock(&self.manager)
+    }
+
+    /// Makes a session and starts its driver.
+    async fn dial(self: Arc<Self>, dial: Dial) {
+        match Arc::clone(&self).connect(dial.session).await {
+            Ok(session) => {
+                let mut manager = self.lock();
+                manager.sessions.insert(dial.session, session.clone());
+                let is_wanted = manager.policy.handle_dialed(now(), dial.session);
+                if !is_wanted {
+                    manager.sessions.remove(&dial.session);
+                }
+                manager.wake_all();
+                drop(manager);
+                if !is_wanted {
+                    session.shared.lock().close();
+                }
+            }
+            Err(error) => {
+                tracing::warn!("re-connecting: {error}");
+                let mut manager = self.lock();
+                manager.policy.handle_dial_failed(now(), dial.session);
+                manager.wake_keeper();
+            }
+        }
+    }
+
+    async fn connect(self: Arc<Self>, id: SessionId) -> io::Result<Session> {
+        let settings = &self.settings;
+        let seed = seed()?;
+        let random = u32::from_le_bytes([seed[0], seed[7], seed[13], seed[29]]);
+        let (address, port) = (settings.remote.clone(), settings.remote.ports().pick(random));
+        let resolved = self.runtime.blocking(move || address.resolve(port)).await?;
+        let (socket, remote) = bind_first(&resolved, &settings.socket)?;
+        let local = socket.local_addr()?;
+        let udp = self.runtime.udp(socket)?;
+        let fresh_seed = crate::clock::seed()?;
+        let endpoint = Endpoint::new(
+            settings.tunnel.clone(),
+            settings.cipher.clone(),
+            Side::Client,
+            fresh_seed,
+        );
+        let mut endpoint = endpoint.map_err(io::Error::other)?;
+        let key = endpoint.connect(now(), remote).map_err(io::Error::other)?;
+        let version = settings.tunnel.smux.version.number();
+        tracing::info!("smux version: {version} on connection: {local} -> {remote}");
+        let shared = Shared::new(endpoint);
+        let manager = Arc::clone(&self.manager);
+        let mut reporter = Reporter::new(Side::Client);
+        let observer = Box::new(move |state: &State, event: Option<(ConnectionKey, Event)>| {
+            reporter.check(&state.endpoint);
+            if let Some((key, event)) = event {
+                reporter.observe(&state.endpoint, key, remote, &event);
+                lock(&manager).observe(id, &event);
+            }
+        });
+        let driver = Driver::new(&self.runtime, udp, shared.clone(), true, observer);
+        self.runtime.spawn(driver);
+        Ok(Session { shared, key, remote })
+    }
+}
+
+/// A socket for the first address that can be had.
+fn bind_first(
+    addresses: &[SocketAddr],
+    config: &SocketConfig,
+) -> io::Result<(UdpSocket, SocketAddr)> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for &remote in addresses {
+        match UdpSocket::bind_for(remote, config) {
+            Ok(socket) => return Ok((socket, remote)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn lock(manager: &Mutex<Manager>) -> MutexGuard<'_, Manager> {
+    manager.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Manager {
+    fn wake_keeper(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.wake();
+        }
+    }
+
+    fn wake_all(&mut self) {
+        self.wake_keeper();
+        self.waiting.drain(..).for_each(Waker::wake);
+    }
+
+    /// Something happened to a session.
+    fn observe(&mut self, id: SessionId, event: &Event) {
+        match event {
+            Event::Suspect => self.policy.handle_suspect(id),
+            Event::Recovered => self.policy.handle_recovered(id),
+            Event::Closed(_) => {
+                self.sessions.remove(&id);
+                self.policy.handle_dead(now(), id);
+            }
+            _ => return,
+        }
+        self.wake_all();
+    }
+}
+
+/// Waits for a slot to have a session.
+struct Waiting<'m> {
+    manager: &'m Mutex<Manager>,
+    /// Taken once it was claimed.
+    slot: Option<SlotId>,
+}
+
+impl Future for Waiting<'_> {
+    type Output = SessionId;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SessionId> {
+        let mut manager = lock(self.manager);
+        let claimed = self.slot.and_then(|slot| manager.policy.claim(now(), slot));
+        match claimed {
+            Some(session) => {
+                drop(manager);
+                self.slot = None;
+                Poll::Ready(session)
+            }
+            None => {
+                manager.waiting.push(cx.waker().clone());
+                manager.wake_keeper();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            lock(self.manager).policy.abandon(slot);
+        }
+    }
+}
+
+/// The task that dials what the policy wants dialled, and closes what it wants closed.
+struct Keeper<R: Runtime> {
+    inner: std::sync::Weak<Inner<R>>,
+    timer: R::Timer,
+}
+
+impl<R: Runtime> Future for Keeper<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(inner) = this.inner.upgrade() else { return Poll::Ready(()) };
+        loop {
+            let mut manager = inner.lock();
+            if manager.is_closed {
+                return Poll::Ready(());
+            }
+            manager.keeper = Some(cx.waker().clone());
+            let dial = manager.policy.poll_dial(now());
+            let close = manager.policy.poll_scavenge(now());
+            let closing = close.and_then(|close| manager.sessions.remove(&close.session));
+            let deadline = manager.policy.poll_timeout();
+            drop(manager);
+            if let Some(dial) = dial {
+                inner.runtime.spawn(Arc::clone(&inner).dial(dial));
+            }
+            if let Some(session) = closing {
+                tracing::info!("scavenger: session closed due to ttl: {}", session.remote);
+                let mut state = session.shared.lock();
+                state.endpoint.close(session.key);
+                state.wake_driver();
+            }
+            if dial.is_none() && close.is_none() && this.timer.poll_until(cx, deadline).is_pending()
+            {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<R: Runtime> Drop for Inner<R> {
+    /// No stream can be opened any more; sessions without streams end.
+    fn drop(&mut self) {
+        let mut manager = self.lock();
+        manager.is_closed = true;
+        manager.wake_keeper();
+        let sessions: Vec<Session> = manager.sessions.drain().map(|(_, session)| session).collect();
+        drop(manager);
+        for session in sessions {
+            let mut state = session.shared.lock();
+            if state
+                .endpoint
+                .connection_stats(session.key)
+                .is_none_or(|stats| stats.mux.streams == 0)
+            {
+                state.close();
+            }
+        }
+    }
+}

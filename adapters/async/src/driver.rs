@@ -1,0 +1,182 @@
+//! The task that moves an endpoint's datagrams.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use kcptun_net::{ReceiveBuffers, Received};
+use kcptun_tunnel::{ConnectionKey, Event, TransmitBatch};
+
+use crate::now;
+use crate::runtime::{Runtime, Timer, Udp};
+use crate::shared::{Shared, State};
+
+/// Receive calls in a row before others get their turn.
+const ROUNDS: usize = 8;
+
+/// Told of everything that happens to connections, and (`None`) now and then of nothing, to look
+/// at counters.
+pub(crate) type Observer = Box<dyn FnMut(&State, Option<(ConnectionKey, Event)>) + Send>;
+
+/// Drives one endpoint over one socket, until it is closed or (client) its connection is.
+pub(crate) struct Driver<R: Runtime> {
+    shared: Shared,
+    udp: R::Udp,
+    timer: R::Timer,
+    buffers: ReceiveBuffers,
+    batch: TransmitBatch,
+    /// The part of the batch that the socket did not take, and to whom it goes.
+    unsent: Option<(SocketAddr, usize)>,
+    observer: Observer,
+    /// Whether the driver ends when no connection is left.
+    ends_alone: bool,
+}
+
+impl<R: Runtime> Driver<R> {
+    pub(crate) fn new(
+        runtime: &R,
+        udp: R::Udp,
+        shared: Shared,
+        ends_alone: bool,
+        observer: Observer,
+    ) -> Self {
+        Self {
+            shared,
+            udp,
+            timer: runtime.timer(),
+            buffers: ReceiveBuffers::new(ReceiveBuffers::DEFAULT_MESSAGES),
+            batch: TransmitBatch::new(),
+            unsent: None,
+            observer,
+            ends_alone,
+        }
+    }
+
+    /// Receives once. `false`: nothing is there.
+    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        match self.udp.poll_recv(cx, &mut self.buffers) {
+            Poll::Ready(Ok(Received::Messages(_))) => {
+                let mut state = self.shared.lock();
+                for message in self.buffers.messages() {
+                    state.endpoint.handle_batch(now(), message.from, message.bytes, message.stride);
+                }
+                Ok(true)
+            }
+            Poll::Ready(Ok(Received::Refused)) => {
+                self.refused();
+                Ok(true)
+            }
+            Poll::Ready(Ok(_)) => Ok(true),
+            Poll::Ready(Err(error)) => Err(error),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Tells everyone what happened.
+    fn dispatch(&mut self) {
+        let mut state = self.shared.lock();
+        while let Some((key, event)) = state.endpoint.poll_event() {
+            state.wake(key, &event);
+            (self.observer)(&state, Some((key, event)));
+        }
+        (self.observer)(&state, None);
+    }
+
+    /// Sends until nothing is left or the socket is full.
+    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        loop {
+            let (to, from) = match self.unsent.take() {
+                Some(unsent) => unsent,
+                None => match self.shared.lock().endpoint.poll_transmit(now(), &mut self.batch) {
+                    Some(to) => (to, 0),
+                    None => return Ok(()),
+                },
+            };
+            let rest = &self.batch.bytes()[from..];
+            match self.udp.poll_send(cx, rest, self.batch.stride(), to) {
+                Poll::Ready(Ok(outcome)) => {
+                    if outcome.refused {
+                        self.refused();
+                    }
+                    if outcome.blocked {
+                        self.unsent = Some((to, from + outcome.done() * self.batch.stride()));
+                    }
+                }
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Pending => {
+                    self.unsent = Some((to, from));
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// The host of a connected socket's peer refused a datagram.
+    fn refused(&mut self) {
+        if let Some(peer) = self.udp.socket().peer_addr() {
+            self.shared.lock().endpoint.handle_refused(now(), peer);
+        }
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..ROUNDS {
+            let received = self.receive(cx)?;
+            self.shared.lock().endpoint.handle_timeout(now());
+            self.dispatch();
+            self.send(cx)?;
+            let deadline = {
+                let mut state = self.shared.lock();
+                let is_done = self.ends_alone && state.endpoint.connections().next().is_none();
+                if state.is_closed || is_done {
+                    return Poll::Ready(Ok(()));
+                }
+                state.set_driver(cx);
+                // While the socket is full there is nothing to do but wait for it.
+                match &self.unsent {
+                    None => state.endpoint.poll_timeout(),
+                    Some(_) => None,
+                }
+            };
+            if !received && self.timer.poll_until(cx, deadline).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<R: Runtime> Future for Driver<R> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        match this.run(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => {
+                if let Err(error) = result {
+                    tracing::error!("udp socket: {error}");
+                }
+                Poll::Ready(())
+            }
+        }
+    }
+}
+
+impl<R: Runtime> Drop for Driver<R> {
+    /// Whoever waits for a stream must not wait for ever.
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.close();
+        let keys: Vec<ConnectionKey> = state.endpoint.connections().collect();
+        for key in keys {
+            state.endpoint.close(key);
+        }
+        while let Some((key, event)) = state.endpoint.poll_event() {
+            state.wake(key, &event);
+            (self.observer)(&state, Some((key, event)));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! A TCP connection and a stream, joined.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use kcptun_tunnel::relay::{Action, Direction, Relay as Rules};
+
+use crate::now;
+use crate::runtime::{Bytes, Runtime, Timer};
+use crate::stream::Stream;
+
+/// Bytes read from TCP at once: what one frame takes.
+const PIECE: usize = 16_384;
+/// Pieces moved in each direction before other tasks get their turn.
+const TURN: usize = 8;
+
+/// Moves bytes between a TCP connection and a stream until both directions have ended; the rules
+/// of their ends are those of [`Rules`]. Bytes are read straight into the memory they are sent from,
+/// and written straight from where they were received.
+///
+/// Resolves to the error that ended it early, if one did.
+pub struct Relay<R: Runtime> {
+    stream: Stream,
+    tcp: R::Bytes,
+    timer: R::Timer,
+    rules: Rules,
+}
+
+impl<R: Runtime> Relay<R> {
+    /// Joins the two. `closewait`: see [`Rules`]; `windows`: smux version 2.
+    pub fn new(
+        runtime: &R,
+        stream: Stream,
+        tcp: R::Bytes,
+        closewait: Duration,
+        windows: bool,
+    ) -> Self {
+        Self { stream, tcp, timer: runtime.timer(), rules: Rules::new(closewait, windows) }
+    }
+
+    /// TCP to the stream. Ready when it may have to be called again without being woken.
+    fn outward(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..TURN {
+            if !self.rules.is_open(Direction::TcpToStream) {
+                return Poll::Pending;
+            }
+            let tcp = &mut self.tcp;
+            let mut inner = Context::from_waker(cx.waker());
+            let read = self.stream.poll_write_with(cx, PIECE, |slot| {
+                match tcp.poll_read(&mut inner, slot) {
+                    Poll::Ready(Ok(count)) => (count, Poll::Ready(Ok(count))),
+                    other => (0, other),
+                }
+            });
+            match read {
+                Poll::Ready(Ok(Poll::Ready(Ok(0)))) => {
+                    self.rules.handle_end(now(), Direction::TcpToStream);
+                }
+                Poll::Ready(Ok(Poll::Ready(Ok(_)))) => {
+                    self.rules.handle_progress(now(), Direction::TcpToStream);
+                }
+                Poll::Ready(Ok(Poll::Ready(Err(error))) | Err(error)) => {
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Ready(Ok(Poll::Pending)) | Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The stream to TCP.
+    fn inward(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        for _ in 0..TURN {
+            if !self.rules.is_open(Direction::StreamToTcp) {
+                return Poll::Pending;
+            }
+            let tcp = &mut self.tcp;
+            let mut inner = Context::from_waker(cx.waker());
+            let written =
+                self.stream.poll_read_with(cx, |bytes| match tcp.poll_write(&mut inner, bytes) {
+                    Poll::Ready(Ok(count)) => (count, Poll::Ready(Ok(count))),
+                    other => (0, other),
+                });
+            match written {
+                Poll::Ready(Ok(None)) => self.rules.handle_end(now(), Direction::StreamToTcp),
+                Poll::Ready(Ok(Some(Poll::Ready(Ok(_))))) => {
+                    self.rules.handle_progress(now(), Direction::StreamToTcp);
+                }
+                Poll::Ready(Ok(Some(Poll::Ready(Err(error)))) | Err(error)) => {
+                    return Poll::Ready(Err(error));
+                }
+                Poll::Ready(Ok(Some(Poll::Pending))) | Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Does what the rules ask; `true` when all is over.
+    fn obey(&mut self) -> bool {
+        while let Some(action) = self.rules.poll_action() {
+            match action {
+                Action::FinishStream => self.stream.finish(),
+                Action::ShutdownTcp => {
+                    if self.tcp.shutdown_write().is_err() {
+                        self.rules.handle_error();
+                    }
+                }
+                Action::ResetAll => {
+                    self.tcp.reset_on_drop();
+                    return true;
+                }
+                _ => return true,
+            }
+        }
+        self.rules.is_over()
+    }
+}
+
+impl<R: Runtime> Future for Relay<R> {
+    type Output = io::Result<()>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        this.rules.handle_timeout(now());
+        let (outward, inward) = (this.outward(cx), this.inward(cx));
+        let mut again = outward.is_ready() || inward.is_ready();
+        let mut failure = None;
+        for result in [outward, inward] {
+            if let Poll::Ready(Err(error)) = result {
+                this.rules.handle_error();
+                failure = Some(error);
+            }
+        }
+        if this.obey() {
+            return Poll::Ready(failure.map_or(Ok(()), Err));
+        }
+        let deadline = this.rules.poll_timeout();
+        again |= this.timer.poll_until(cx, deadline).is_ready();
+        if again {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}

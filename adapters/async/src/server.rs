@@ -1,0 +1,111 @@
+//! The accepting end.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+
+use kcptun_net::{SocketConfig, UdpSocket};
+use kcptun_tunnel::crypt::PacketCipher;
+use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
+
+use crate::clock::seed;
+use crate::driver::Driver;
+use crate::report::Reporter;
+use crate::runtime::Runtime;
+use crate::shared::{Shared, State};
+use crate::stream::Stream;
+
+/// What a server is told.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Cipher and key.
+    pub cipher: PacketCipher,
+    /// The layers above.
+    pub tunnel: Config,
+    /// UDP socket options.
+    pub socket: SocketConfig,
+}
+
+/// The accepting end of a tunnel: one UDP socket, any number of clients, each with any number of
+/// streams. Dropping it ends all of them.
+pub struct Server {
+    shared: Shared,
+    local: SocketAddr,
+}
+
+impl Server {
+    /// Binds the socket and starts its driver.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, or a setting cannot work.
+    pub fn bind<R: Runtime>(runtime: &R, settings: ServerSettings) -> io::Result<Self> {
+        let ServerSettings { listen, cipher, tunnel, socket } = settings;
+        let socket = UdpSocket::bind(listen, &socket)?;
+        let local = socket.local_addr()?;
+        let udp = runtime.udp(socket)?;
+        let version = tunnel.smux.version.number();
+        let endpoint = Endpoint::new(tunnel, cipher, Side::Server, seed()?);
+        let shared = Shared::new(endpoint.map_err(io::Error::other)?);
+        let mut reporter = Reporter::new(Side::Server);
+        let observer = Box::new(move |state: &State, event: Option<(ConnectionKey, Event)>| {
+            reporter.check(&state.endpoint);
+            let Some((key, event)) = event else { return };
+            if let Some(remote) = state.endpoint.remote(key)
+                && reporter.is_new(key, remote)
+            {
+                tracing::info!("remote address: {remote}");
+                tracing::info!("smux version: {version} on connection: {local} -> {remote}");
+            }
+            let remote = reporter.remote(key).unwrap_or(local);
+            reporter.observe(&state.endpoint, key, remote, &event);
+        });
+        runtime.spawn(Driver::new(runtime, udp, shared.clone(), false, observer));
+        Ok(Self { shared, local })
+    }
+
+    /// The next stream that a client opened.
+    ///
+    /// # Errors
+    /// When the socket failed; the reason was logged.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        std::future::poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// As [`accept`](Self::accept).
+    ///
+    /// # Errors
+    /// When the socket failed; the reason was logged.
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        let mut state = self.shared.lock();
+        match state.poll_accept(cx) {
+            Poll::Ready(Some((key, id))) => {
+                let remote = state.endpoint.remote(key).unwrap_or(self.local);
+                drop(state);
+                Poll::Ready(Ok(Stream::new(self.shared.clone(), key, id, remote, None)))
+            }
+            Poll::Ready(None) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.lock().close();
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("local", &self.local).finish_non_exhaustive()
+    }
+}
