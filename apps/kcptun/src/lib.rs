@@ -12,6 +12,7 @@
 //!   values that need no further checking.
 //! * [`log`]: lines as Go's `log` package writes them, and the bridge from `tracing`.
 //! * [`entry`]: what the binaries do from `main` on.
+//! * [`client`], [`server`]: listeners, relays and log lines around `kcptun-async`.
 //!
 //! ```
 //! use kcptun::config::{ClientConfig, Outcome};
@@ -19,7 +20,7 @@
 //! let no_environment = |_: &str| None;
 //! let outcome = ClientConfig::parse(["-r", "vps.example:4000", "-mode", "fast3"], &no_environment)?;
 //! let Outcome::Run(parsed) = outcome else { unreachable!("neither -h nor -v was given") };
-//! assert_eq!(parsed.config.remote.port(), 4000);
+//! assert_eq!(parsed.config.remote.ports().first(), 4000);
 //! assert_eq!(parsed.config.common.timing.interval.as_millis(), 10);
 //! assert_eq!(parsed.warnings.len(), 1); // the published default key
 //! # Ok::<(), kcptun::config::Problems>(())
@@ -31,7 +32,20 @@ pub mod client;
 pub mod config;
 pub mod entry;
 pub mod log;
+mod on_tokio;
 mod run_error;
 pub mod server;
+mod settings;
 
 pub use run_error::RunError;
+
+use kcptun_async::Runtime;
+use kcptun_async::runtime::Timer as _;
+use std::time::Duration;
+
+/// Lets time pass.
+async fn pause<R: Runtime>(runtime: &R, time: Duration) {
+    let mut timer = runtime.timer();
+    let end = kcptun_async::now() + time;
+    std::future::poll_fn(|cx| timer.poll_until(cx, Some(end))).await;
+}

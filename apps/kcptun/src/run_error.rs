@@ -10,9 +10,9 @@ pub struct RunError {
 }
 
 impl RunError {
-    /// An error that reads `message`.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into() }
+    /// An error that reads as `message` does.
+    pub fn new(message: impl fmt::Display) -> Self {
+        Self { message: message.to_string() }
     }
 }
 

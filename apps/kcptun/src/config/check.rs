@@ -4,11 +4,13 @@
 //! starts with is kept, with a warning; what makes it exit, crash or never carry a byte is a
 //! problem.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
+use kcptun_net::AddressError;
+
 use super::CommonConfig;
-use super::address::{AddressError, HostPort, StreamAddress};
 use super::kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, Timing};
 use super::start_up::Given;
 use super::values::Values;
@@ -24,45 +26,24 @@ const KCP_HEADER: u16 = 24;
 /// Most shards in a group, data and parity together: points of GF(2^8).
 const MAX_SHARDS: i64 = 256;
 
-/// Whether an address can do without a port.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Port {
-    MayBeZero,
-    Needed,
-}
-
-pub(super) fn host_port(values: &mut Values, name: &str, port: Port) -> Option<HostPort> {
-    let text = values.text(name);
-    match HostPort::parse(&text) {
-        Ok(address) if address.port() == 0 && port == Port::Needed => {
-            values.problem(name, "the port must be a number from 1 to 65535");
-            None
-        }
+/// An address in any of the forms that kcptun writes.
+pub(super) fn address<A>(values: &mut Values, name: &str) -> Option<A>
+where
+    A: FromStr<Err = AddressError>,
+{
+    match values.text(name).parse() {
         Ok(address) => Some(address),
         Err(error) => {
-            values.problem(name, &error.to_string());
+            values.problem(name, &format!("{error}; write host:port, or :port for all addresses"));
             None
         }
     }
 }
 
 /// What does not split into host and port is the path of a unix socket.
-pub(super) fn stream_address(values: &mut Values, name: &str) -> Option<StreamAddress> {
-    let text = values.text(name);
-    match HostPort::parse(&text) {
-        Err(AddressError::BadPort | AddressError::PortRange) | Ok(_) => {
-            host_port(values, name, Port::Needed).map(StreamAddress::Tcp)
-        }
-        Err(_) if text.is_empty() => {
-            values.problem(name, "write host:port, or the path of a unix socket");
-            None
-        }
-        Err(_) => {
-            if !text.contains('/') {
-                values.warn(name, "not host:port, so it is the path of a unix socket");
-            }
-            Some(StreamAddress::Unix(PathBuf::from(text)))
-        }
+pub(super) fn warn_of_path(values: &mut Values, name: &str, path: Option<&Path>) {
+    if path.is_some_and(|path| !path.to_string_lossy().contains(['/', '@'])) {
+        values.warn(name, "not host:port, so it is the path of a unix socket");
     }
 }
 

@@ -3,7 +3,6 @@
 //! [`ClientConfig::parse`] and [`ServerConfig::parse`] are the only way to make one, so whoever
 //! holds one need not check anything again.
 
-mod address;
 mod check;
 mod command;
 mod kinds;
@@ -17,11 +16,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use address::{AddressError, HostPort, StreamAddress};
 pub use command::{command, help};
 pub use kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, Timing};
 pub use message::{Problem, Problems, Warning};
 pub use values::Environment;
+
+use kcptun_net::{BindAddress, ListenAddress, RemoteAddress, TargetAddress};
 
 use crate::arguments::{Arguments, Request};
 use options::Side;
@@ -31,10 +31,10 @@ use values::Values;
 /// The configuration of a client.
 #[derive(Clone, Debug)]
 pub struct ClientConfig {
-    /// Where to accept TCP connections.
-    pub listen: HostPort,
+    /// Where to accept connections.
+    pub listen: ListenAddress,
     /// The server. Its name is looked up when a session is dialed.
-    pub remote: HostPort,
+    pub remote: RemoteAddress,
     /// Sessions to hold, used in turn.
     pub conn: u16,
     /// What client and server share.
@@ -45,9 +45,9 @@ pub struct ClientConfig {
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
     /// Where to receive UDP packets.
-    pub listen: HostPort,
+    pub listen: BindAddress,
     /// Where to hand connections on. A name is looked up for each connection.
-    pub target: StreamAddress,
+    pub target: TargetAddress,
     /// What client and server share.
     pub common: CommonConfig,
 }
@@ -125,8 +125,13 @@ impl ClientConfig {
         I::Item: Into<OsString>,
     {
         parse(Side::Client, arguments, environment, |values| {
-            let listen = check::host_port(values, "localaddr", check::Port::MayBeZero);
-            let remote = check::host_port(values, "remoteaddr", check::Port::Needed);
+            let listen = check::address(values, "localaddr");
+            let path = match &listen {
+                Some(ListenAddress::Unix(path)) => Some(path.as_path()),
+                _ => None,
+            };
+            check::warn_of_path(values, "localaddr", path);
+            let remote = check::address(values, "remoteaddr");
             let conn = check::conn(values);
             let common = check::common(values);
             Some(Self { listen: listen?, remote: remote?, conn: conn?, common: common? })
@@ -152,8 +157,13 @@ impl ServerConfig {
         I::Item: Into<OsString>,
     {
         parse(Side::Server, arguments, environment, |values| {
-            let listen = check::host_port(values, "listen", check::Port::MayBeZero);
-            let target = check::stream_address(values, "target");
+            let listen = check::address(values, "listen");
+            let target = check::address(values, "target");
+            let path = match &target {
+                Some(TargetAddress::Unix(path)) => Some(path.as_path()),
+                _ => None,
+            };
+            check::warn_of_path(values, "target", path);
             let common = check::common(values);
             Some(Self { listen: listen?, target: target?, common: common? })
         })
