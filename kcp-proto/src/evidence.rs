@@ -7,7 +7,6 @@ use proto_base::Instant;
 
 use crate::rtt::Rtt;
 use crate::sender::Cause;
-use crate::stats::Stats;
 
 /// Most acks of later transmissions that a user can demand before a segment counts as lost.
 const MAX_RESEND: usize = 32;
@@ -22,15 +21,17 @@ const CALM: u32 = 1_024;
 /// repetition, which the original leaves to the timeout. As in QUIC (RFC 9002 §6.1) and RACK (RFC
 /// 8985), it is the order of transmissions that counts, not that of sequence numbers.
 ///
-/// Repetitions that turn out to have been needless teach tolerance: a transmission must then be
-/// overtaken by one that left at least that much later.
+/// Repetitions that turn out to have been needless because the path changed the order teach
+/// patience, as in RACK (RFC 8985 §6.2): an overtaken transmission is then given that much more
+/// time than the one that overtook it had needed. Acks that were lost teach nothing: waiting would
+/// not bring them.
 #[derive(Debug)]
 pub(crate) struct Evidence {
     resend: usize,
     /// Highest acknowledged transmission numbers, the highest first.
     highest: Vec<u32, MAX_RESEND>,
-    /// When the transmission with the highest number left.
-    newest_sent_at: Instant,
+    /// How long the transmission with the highest number took to be acknowledged.
+    newest_rtt: Duration,
     tolerance: Duration,
     calm: u32,
 }
@@ -40,14 +41,14 @@ impl Evidence {
         Self {
             resend: (resend as usize).min(MAX_RESEND),
             highest: Vec::new(),
-            newest_sent_at: Instant::ZERO,
+            newest_rtt: Duration::ZERO,
             tolerance: Duration::ZERO,
             calm: 0,
         }
     }
 
-    /// The transmission numbered `order`, made at `sent_at`, arrived.
-    pub(crate) fn on_ack(&mut self, order: u32, sent_at: Instant) {
+    /// The transmission numbered `order` arrived; its ack came `rtt` after it had left.
+    pub(crate) fn on_ack(&mut self, order: u32, rtt: Duration) {
         let at = self.highest.iter().position(|&known| is_before(known, order));
         let at = at.unwrap_or(self.highest.len());
         if at < self.resend.max(1) {
@@ -57,7 +58,7 @@ impl Evidence {
             let _ = self.highest.insert(at, order);
         }
         if at == 0 {
-            self.newest_sent_at = sent_at;
+            self.newest_rtt = rtt;
         }
         self.calm += 1;
         if self.calm >= CALM {
@@ -66,9 +67,8 @@ impl Evidence {
         }
     }
 
-    /// A segment was repeated although it had arrived.
-    pub(crate) fn on_spurious(&mut self, cause: Cause, rtt: &Rtt, stats: &mut Stats) {
-        stats.spurious_retransmits += 1;
+    /// A segment was repeated although it was only late.
+    pub(crate) fn on_disorder(&mut self, cause: Cause, rtt: &Rtt) {
         if cause != Cause::Timeout {
             let srtt = rtt.smoothed().unwrap_or_default();
             self.tolerance = (self.tolerance * 2).clamp(srtt / 16, srtt / 2);
@@ -86,10 +86,14 @@ impl Evidence {
         self.highest.first().copied()
     }
 
-    /// Whether a transmission was overtaken by the one numbered `mark`, beyond what disorder on
-    /// this path explains.
-    pub(crate) fn is_before(&self, order: u32, sent_at: Instant, mark: u32) -> bool {
-        is_before(order, mark) && self.newest_sent_at - sent_at >= self.tolerance
+    /// When a transmission counts as lost, given that those before number `mark` are overtaken;
+    /// `None` when it is not.
+    pub(crate) fn lost_at(&self, order: u32, sent_at: Instant, mark: u32) -> Option<Instant> {
+        let patience = match self.tolerance {
+            Duration::ZERO => Duration::ZERO,
+            tolerance => self.newest_rtt + tolerance,
+        };
+        is_before(order, mark).then(|| sent_at + patience)
     }
 }
 
@@ -104,14 +108,16 @@ mod tests {
     #[test]
     fn a_transmission_is_lost_after_resend_later_ones_arrived() {
         let mut evidence = Evidence::new(2);
-        let at = Instant::ZERO;
-        evidence.on_ack(u32::MAX, at);
+        let rtt = Duration::from_millis(1);
+        evidence.on_ack(u32::MAX, rtt);
         assert_eq!((evidence.fast_mark(), evidence.newest()), (None, Some(u32::MAX)));
-        evidence.on_ack(3, at); // across the wrap
+        evidence.on_ack(3, rtt); // across the wrap
         assert_eq!((evidence.fast_mark(), evidence.newest()), (Some(u32::MAX), Some(3)));
-        evidence.on_ack(1, at);
+        evidence.on_ack(1, rtt);
         assert_eq!((evidence.fast_mark(), evidence.newest()), (Some(1), Some(3)));
-        assert!(evidence.is_before(0, at, 1) && !evidence.is_before(1, at, 1));
+        let at = Instant::from_millis(7);
+        assert_eq!(evidence.lost_at(0, at, 1), Some(at));
+        assert_eq!(evidence.lost_at(1, at, 1), None);
     }
 
     #[test]
@@ -119,13 +125,13 @@ mod tests {
         let mut evidence = Evidence::new(1);
         let mut rtt = Rtt::new(true, Duration::from_millis(10));
         rtt.sample(160);
-        evidence.on_spurious(Cause::Fast, &rtt, &mut Stats::default());
-        evidence.on_ack(5, Instant::from_millis(9));
-        assert!(!evidence.is_before(4, Instant::ZERO, 5), "9 ms later is within a 16th of the rtt");
-        evidence.on_ack(6, Instant::from_millis(10));
-        assert!(evidence.is_before(4, Instant::ZERO, 6));
+        evidence.on_disorder(Cause::Fast, &rtt);
+        evidence.on_ack(5, Duration::from_millis(155));
+        // A 16th of the round trip more than the later one took, however close they left.
+        let lost_at = evidence.lost_at(4, Instant::from_millis(2), 5);
+        assert_eq!(lost_at, Some(Instant::from_millis(2 + 155 + 10)));
         for order in 0..CALM {
-            evidence.on_ack(order + 7, Instant::from_millis(10));
+            evidence.on_ack(order + 7, Duration::from_millis(160));
         }
         assert_eq!(evidence.tolerance, Duration::from_millis(5));
     }

@@ -72,6 +72,11 @@ impl Rings<'_> {
 ///
 /// Every verb that touches payload takes the same [`Pool`]. Call [`release`](Self::release) before
 /// dropping a conversation, or its buffers are lost to the pool.
+///
+/// The last free page of the pool is kept for the received segment that is next in order, so that
+/// two ends that both have much to send cannot lock each other up. Hence a pool of less than two
+/// pages sends nothing; and in message mode it must have room for whole messages besides what is
+/// sent, as a part of one cannot be read.
 #[derive(Debug)]
 pub struct Kcp<'s> {
     conv: ConvId,
@@ -293,17 +298,36 @@ impl<'s> Kcp<'s> {
         out: &mut [u8],
     ) -> Result<Option<usize>, TooSmall> {
         self.advance(now);
-        let mut datagram = Datagram::new(out, self.config.datagram_len);
-        self.write_data(pool, &mut datagram)?;
-        self.write_probes(&mut datagram)?;
-        self.write_acks(&mut datagram)?;
-        let len = datagram.finish();
-        if len == 0 {
-            self.end_flush();
-            return Ok(None);
+        loop {
+            let mut datagram = Datagram::new(&mut *out, self.config.datagram_len);
+            self.write_data(pool, &mut datagram)?;
+            self.write_probes(&mut datagram)?;
+            self.write_acks(&mut datagram)?;
+            let len = datagram.finish();
+            if len > 0 {
+                self.flush.told_window = self.receiver.free();
+                return Ok(Some(len));
+            }
+            // The end of a flush may widen the congestion window.
+            if !self.end_flush() || !self.has_output() {
+                return Ok(None);
+            }
         }
+    }
+
+    /// Writes a datagram that only tells the window, wanted or not, and tells its length. Legal at
+    /// any time and otherwise without effect.
+    ///
+    /// # Errors
+    /// When `out` cannot take a header.
+    pub fn window_update(&mut self, now: Instant, out: &mut [u8]) -> Result<usize, TooSmall> {
+        self.advance(now);
+        let mut datagram = Datagram::new(out, self.config.datagram_len);
+        datagram.push(self.header(Command::TellWindow), &[])?;
+        self.stats.segments_out += 1;
+        self.flush.tell_window = false;
         self.flush.told_window = self.receiver.free();
-        Ok(Some(len))
+        Ok(datagram.finish())
     }
 
     /// The next thing that changed.
@@ -414,6 +438,13 @@ impl<'s> Kcp<'s> {
         Rings { sent, chunks, received, acks: self.acks.into_storage() }
     }
 
+    /// As if both ends had sent this many segments before; for tests of the wrap.
+    #[cfg(all(test, feature = "alloc"))]
+    pub(crate) fn start_at(&mut self, sn: Sn) {
+        self.sender.start_at(sn);
+        self.receiver.start_at(sn);
+    }
+
     fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
     }
@@ -430,24 +461,25 @@ impl<'s> Kcp<'s> {
         if via == Via::Direct {
             self.remote_window = u32::from(header.window);
         }
+        if header.command == Command::Ack {
+            // Before una frees the segment: which transmission arrived is evidence.
+            let (now, offset) = (self.now, self.clock_offset);
+            let is_latest = self.sender.handle_ack(
+                header.sn,
+                header.ts,
+                |at| wire_ms(at, offset),
+                now,
+                &self.rtt,
+                &mut self.stats,
+            );
+            self.is_proven |= is_latest;
+            input.last_ack = Some(header.ts);
+        }
         input.freed +=
             self.sender.handle_una(pool, header.una, self.now, &self.rtt, &mut self.stats);
         match header.command {
             Command::Push => self.handle_push(pool, header, data, via),
-            Command::Ack => {
-                let (now, offset) = (self.now, self.clock_offset);
-                let is_latest = self.sender.handle_ack(
-                    header.sn,
-                    header.ts,
-                    |at| wire_ms(at, offset),
-                    now,
-                    &self.rtt,
-                    &mut self.stats,
-                );
-                self.is_proven |= is_latest;
-                self.note_restart(header);
-                input.last_ack = Some(header.ts);
-            }
+            Command::Ack => self.note_restart(header),
             Command::AskWindow => self.flush.tell_window = true,
             Command::TellWindow => {}
         }
@@ -494,10 +526,10 @@ impl<'s> Kcp<'s> {
             self.congestion.on_progress(self.remote_window);
         }
         self.waiting_since = (self.sender.in_flight() > 0).then_some(self.now);
-        self.sender.detect_losses();
+        self.sender.detect_losses(self.now);
         if input.freed > 0 {
             self.flush.arm_early();
-        } else if input.last_ack.is_some() && self.sender.is_overtaken() {
+        } else if input.last_ack.is_some() && self.sender.is_overtaken(self.now) {
             self.flush.arm_early_within(self.now, self.config.interval);
         }
     }
@@ -521,7 +553,7 @@ impl<'s> Kcp<'s> {
                 if !self.flush.take_early() {
                     return Ok(());
                 }
-                self.sender.detect_early_losses();
+                self.sender.detect_early_losses(self.now);
                 continue;
             };
             let header = Header {
@@ -585,14 +617,16 @@ impl<'s> Kcp<'s> {
         Ok(())
     }
 
-    /// All that could leave has left: the congestion window learns what this took.
-    fn end_flush(&mut self) {
-        if self.flush.is_open {
-            self.flush.is_open = false;
-            let losses = core::mem::take(&mut self.flush.losses);
-            let limit = self.send_limit();
-            self.congestion.on_flush(losses, self.sender.in_flight(), limit, self.config.resend);
+    /// All that could leave has left: the congestion window learns what this took. Tells whether
+    /// anything had left since the last flush ended.
+    fn end_flush(&mut self) -> bool {
+        if !core::mem::take(&mut self.flush.is_open) {
+            return false;
         }
+        let losses = core::mem::take(&mut self.flush.losses);
+        let limit = self.send_limit();
+        self.congestion.on_flush(losses, self.sender.in_flight(), limit, self.config.resend);
+        true
     }
 
     fn header(&self, command: Command) -> Header {
@@ -619,7 +653,7 @@ impl<'s> Kcp<'s> {
             || self.sender.has_new(self.send_limit())
             || self.flush.is_due()
             || (self.flush.acks_due && self.acks.len() > 0)
-            || (self.flush.is_early_armed() && self.sender.is_overtaken())
+            || (self.flush.is_early_armed() && self.sender.is_overtaken(self.now))
     }
 
     fn suspect_at(&self) -> Option<Instant> {

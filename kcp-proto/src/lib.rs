@@ -66,6 +66,8 @@
 #[cfg(any(test, feature = "alloc"))]
 extern crate alloc;
 #[cfg(test)]
+extern crate self as kcp_proto;
+#[cfg(test)]
 extern crate std;
 
 mod acks;
@@ -83,6 +85,8 @@ mod rtt;
 mod sender;
 mod stats;
 pub mod wire;
+#[cfg(all(test, feature = "alloc"))]
+mod wrap_tests;
 
 pub use acks::Ack;
 pub use config::{Config, ConfigError, Mode};

@@ -209,6 +209,11 @@ impl<'s> Receiver<'s> {
         self.ring.into_storage()
     }
 
+    #[cfg(all(test, feature = "alloc"))]
+    pub(crate) fn start_at(&mut self, sn: Sn) {
+        (self.read, self.next) = (sn, sn);
+    }
+
     /// Takes segments that have come into order to the readable part.
     fn advance(&mut self) {
         while self.next - self.read < self.window
@@ -268,7 +273,7 @@ mod tests {
         ) {
             let mut pool = Pool::owned(1 << 20, 4096).unwrap();
             let mut rx = Receiver::new(Storage::owned(), window);
-            (rx.read, rx.next) = (Sn::new(start), Sn::new(start));
+            rx.start_at(Sn::new(start));
             let data = |number: u32| -> Vec<u8> { (0..number % 7).map(|at| (number + at) as u8).collect() };
             let mut out = Vec::new();
             for number in arrivals.iter().copied().chain(0..60) {

@@ -9,6 +9,11 @@ const MIN_RTO_NODELAY: u32 = 30;
 const MAX_RTO: u32 = 60_000;
 /// Samples further off than this are a broken clock, not a network.
 const MAX_SAMPLE: i32 = 120_000;
+/// What one sample counts at most, in RTOs and at least in ms. A peer that slept for a minute and
+/// then acknowledges what had arrived before is no path of a minute, and an RTO learnt from that
+/// would outlive the patience of smux. A path that did become so slow is learnt in a few samples.
+const TRUSTED_RTOS: u32 = 4;
+const TRUSTED_MS: u32 = 1_000;
 
 /// Smoothed round trip in whole milliseconds, as the original computes it (kcp-go 5.6.1, kcp.go,
 /// `update_ack`; the shape is that of RFC 6298 with the variance capped on sudden drops).
@@ -34,6 +39,8 @@ impl Rtt {
         if !(0..=MAX_SAMPLE).contains(&rtt) {
             return;
         }
+        let trusted = (self.rto * TRUSTED_RTOS).max(TRUSTED_MS);
+        let rtt = rtt.min(trusted.cast_signed());
         self.min = Some(self.min.unwrap_or(u32::MAX).min(rtt.unsigned_abs()));
         // A smoothed value of 0 counts as "no sample yet", which keeps loopback lively.
         if self.srtt == 0 {
@@ -94,6 +101,16 @@ mod tests {
         assert_eq!(rtt.parts(), (95, 47, 283));
         assert_eq!(rtt.backed_off(2, false).as_millis(), 849);
         assert_eq!(rtt.backed_off(2, true).as_millis(), 283 + 2 * 141);
+    }
+
+    #[test]
+    fn one_late_ack_is_no_slow_path() {
+        let mut rtt = Rtt::new(true, Duration::from_millis(10));
+        (0..10).for_each(|_| rtt.sample(60));
+        rtt.sample(9_000);
+        assert!(rtt.rto() < Duration::from_secs(2), "{:?}", rtt.rto());
+        (0..40).for_each(|_| rtt.sample(9_000));
+        assert!(rtt.rto() > Duration::from_secs(9), "{:?}", rtt.rto());
     }
 
     #[test]

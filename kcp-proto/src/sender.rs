@@ -229,6 +229,7 @@ impl<'s> Sender<'s> {
         stats: &mut Stats,
     ) -> u32 {
         let una = if self.next.is_before(una) { self.next } else { una };
+        let hole = self.una;
         let mut freed = 0;
         while self.una.is_before(una) {
             let segment = &self.segments[self.una.get()];
@@ -237,7 +238,11 @@ impl<'s> Sender<'s> {
                 // Sooner than any round trip after a repetition: the first one had arrived.
                 let soon = rtt.shortest().map_or(Duration::ZERO, |rtt| rtt * 3 / 4);
                 if segment.transmissions > 1 && now - segment.sent_at < soon {
-                    self.evidence.on_spurious(segment.cause, rtt, stats);
+                    stats.spurious_retransmits += 1;
+                    // What una waited for came late; of what lay behind it only the ack was lost.
+                    if self.una == hole {
+                        self.evidence.on_disorder(segment.cause, rtt);
+                    }
                 }
                 self.lists.unlink(&mut self.segments, self.una.get());
                 self.last_progress = now;
@@ -272,9 +277,10 @@ impl<'s> Sender<'s> {
         }
         let is_latest = wire(segment.sent_at) == ts;
         if is_latest {
-            self.evidence.on_ack(segment.order, segment.sent_at);
+            self.evidence.on_ack(segment.order, now - segment.sent_at);
         } else if segment.transmissions > 1 {
-            self.evidence.on_spurious(segment.cause, rtt, stats);
+            stats.spurious_retransmits += 1;
+            self.evidence.on_disorder(segment.cause, rtt);
         }
         self.lists.unlink(&mut self.segments, sn.get());
         self.segments[sn.get()].place = Place::Acked;
@@ -283,32 +289,30 @@ impl<'s> Sender<'s> {
     }
 
     /// Takes segments that `resend` later transmissions overtook to the resend list.
-    pub(crate) fn detect_losses(&mut self) {
+    pub(crate) fn detect_losses(&mut self, now: Instant) {
         let Some(mark) = self.evidence.fast_mark() else { return };
-        self.take_overtaken(mark, Cause::Fast);
+        self.take_overtaken(mark, Cause::Fast, now);
     }
 
     /// Takes segments that any later transmission overtook to the resend list.
-    pub(crate) fn detect_early_losses(&mut self) {
+    pub(crate) fn detect_early_losses(&mut self, now: Instant) {
         let Some(mark) = self.evidence.newest() else { return };
-        self.take_overtaken(mark, Cause::Early);
+        self.take_overtaken(mark, Cause::Early, now);
     }
 
-    /// Whether some segment was overtaken by an acknowledged later transmission.
-    pub(crate) fn is_overtaken(&self) -> bool {
+    /// Whether some segment was overtaken by an acknowledged later transmission, and has had the
+    /// time that disorder on this path takes.
+    pub(crate) fn is_overtaken(&self, now: Instant) -> bool {
         self.evidence.newest().is_some_and(|mark| {
             self.lists.in_flight().any(|(_, head)| {
-                self.evidence.is_before(
-                    self.segments[head].order,
-                    self.segments[head].sent_at,
-                    mark,
-                )
+                self.lost_at(&self.segments[head], mark).is_some_and(|at| at <= now)
             })
         })
     }
 
     /// Takes segments whose time is up to the resend list.
     pub(crate) fn handle_timeout(&mut self, now: Instant, rtt: &Rtt) {
+        self.detect_losses(now);
         for list in 0..Lists::IN_FLIGHT {
             while let Some(head) = self.lists.head(list) {
                 if self.due(&self.segments[head], rtt) > now {
@@ -361,9 +365,16 @@ impl<'s> Sender<'s> {
         cause
     }
 
-    /// When the next segment in flight times out.
+    /// When the next segment in flight times out, or has been waited for long enough after it was
+    /// overtaken.
     pub(crate) fn deadline(&self, rtt: &Rtt) -> Option<Instant> {
-        self.lists.in_flight().map(|(_, head)| self.due(&self.segments[head], rtt)).min()
+        let mark = self.evidence.fast_mark();
+        let heads = self.lists.in_flight().map(|(_, head)| &self.segments[head]);
+        heads.fold(None, |first, segment| {
+            let lost_at = mark.and_then(|mark| self.lost_at(segment, mark));
+            let next = Instant::earliest(lost_at, Some(self.due(segment, rtt)));
+            Instant::earliest(first, next)
+        })
     }
 
     /// Whether a segment waits to be repeated.
@@ -418,30 +429,35 @@ impl<'s> Sender<'s> {
         (self.segments.into_storage(), self.chunks.into_storage())
     }
 
+    #[cfg(all(test, feature = "alloc"))]
+    pub(crate) fn start_at(&mut self, sn: Sn) {
+        (self.una, self.next, self.end) = (sn, sn, sn);
+        (self.first_chunk, self.next_order) = (sn.get(), sn.get());
+    }
+
     /// When a segment in flight times out. Acks that still come in push this back, unless they
     /// show that the segment was overtaken: a path that grew slower is not a path that lost.
     fn due(&self, segment: &TxSegment, rtt: &Rtt) -> Instant {
         let timeouts = u32::from(segment.timeouts).min(MAX_BACK_OFF);
         let own = segment.sent_at + rtt.backed_off(timeouts, self.nodelay);
-        let overtaken = self
-            .evidence
-            .newest()
-            .is_some_and(|mark| self.evidence.is_before(segment.order, segment.sent_at, mark));
-        if overtaken || self.last_progress <= segment.sent_at {
-            own
-        } else {
-            own.max(self.last_progress + rtt.rto())
+        match self.evidence.newest().and_then(|mark| self.lost_at(segment, mark)) {
+            Some(lost_at) => own.max(lost_at),
+            None if self.last_progress <= segment.sent_at => own,
+            None => own.max(self.last_progress + rtt.rto()),
         }
     }
 
-    fn take_overtaken(&mut self, mark: u32, cause: Cause) {
+    fn lost_at(&self, segment: &TxSegment, mark: u32) -> Option<Instant> {
+        self.evidence.lost_at(segment.order, segment.sent_at, mark)
+    }
+
+    fn take_overtaken(&mut self, mark: u32, cause: Cause, now: Instant) {
         for list in 0..Lists::IN_FLIGHT {
             while let Some(head) = self.lists.head(list) {
-                let segment = &mut self.segments[head];
-                if !self.evidence.is_before(segment.order, segment.sent_at, mark) {
+                if self.lost_at(&self.segments[head], mark).is_none_or(|at| at > now) {
                     break;
                 }
-                segment.cause = cause;
+                self.segments[head].cause = cause;
                 self.lists.move_to(&mut self.segments, head, Place::Resend);
             }
         }
@@ -516,7 +532,7 @@ impl<'s> Sender<'s> {
             self.release_chunks(pool, None);
         }
         if least > pool.page_size()
-            || pool.spare_pages() < RESERVED_PAGES - 2
+            || pool.spare_pages() < RESERVED_PAGES
             || !self.chunks.reserve(self.first_chunk, self.chunk_count as usize + 1)
         {
             return Err(SendError::NoMemory);

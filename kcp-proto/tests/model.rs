@@ -276,6 +276,8 @@ impl<'s> World<'s> {
         if end.config.mode == Mode::Message {
             return;
         }
+        // With small segments that is enough for minutes, at an ack for each.
+        let wanted = wanted.min(64 * end.config.mss());
         let Ok(slot) = end.kcp.send_slot(&mut end.pool, least, wanted) else {
             // More than a segment may be more than the window or a page can ever give.
             end.writable &= least > end.config.mss();
@@ -347,16 +349,17 @@ impl<'s> World<'s> {
     fn poll(&mut self, from: usize) -> bool {
         let mut out = [0; 1500];
         let end = &mut self.ends[from];
-        let pending = end.kcp.poll_timeout();
-        // A slice that is too short changes nothing.
+        // A slice that is too short takes nothing.
         if let Err(short) = end.kcp.poll_transmit(self.now, &end.pool, &mut []) {
             assert!(short.need <= end.config.datagram_len);
-            assert_eq!(pending, end.kcp.poll_timeout());
+            assert_eq!(end.kcp.poll_timeout(), Some(self.now));
         }
         let Some(len) = end.kcp.poll_transmit(self.now, &end.pool, &mut out).unwrap() else {
-            assert!(
-                end.kcp.poll_timeout().is_none_or(|at| at > self.now || at >= pending.unwrap())
-            );
+            assert_eq!(end.kcp.poll_transmit(self.now, &end.pool, &mut out), Ok(None));
+            end.kcp.handle_timeout(self.now);
+            if end.kcp.poll_transmit(self.now, &end.pool, &mut []) == Ok(None) {
+                assert!(end.kcp.poll_timeout().is_none_or(|at| at > self.now), "no rest");
+            }
             return false;
         };
         assert!(len <= end.config.datagram_len);
@@ -415,14 +418,15 @@ impl<'s> World<'s> {
     /// The path is clean from now on, the readers read, the writers write when they are told:
     /// everything arrives.
     fn finish(&mut self, more: usize) {
+        // What still lies in the air arrives the wrong way round.
+        self.air.iter_mut().for_each(|way| way.reverse());
         let mut left = self.ends.each_ref().map(|end| more.min(40 * end.config.mss()));
         let limit = self.now + Duration::from_secs(4 * 3600);
         let mut way_in = [true; 2];
         loop {
             let mut moved = false;
             for from in 0..2 {
-                // What lies in the air still arrives, the newest first.
-                while let Some(datagram) = self.air[from].pop() {
+                for datagram in core::mem::take(&mut self.air[from]) {
                     self.deliver(from, &datagram, Via::Direct);
                     moved = true;
                 }

@@ -20,6 +20,7 @@ use crate::config::{Config, ConfigError};
 use crate::event::{CloseReason, Event, StreamError, StreamId};
 use crate::shard::Shard;
 use crate::stats::ConnectionStats;
+use crate::variety::Variety;
 
 /// Time without traffic after which a connection gives back what memory it can.
 const IDLE: Duration = Duration::from_secs(5);
@@ -28,6 +29,9 @@ const IDLE: Duration = Duration::from_secs(5);
 const DEAF: Duration = Duration::from_secs(2);
 /// Bytes sent to an address that has proved nothing, beyond three for each byte that came from it.
 const UNPROVEN_LIMIT: u64 = 49_152;
+/// Beyond that limit a datagram may leave after this much silence: a client whose first answers
+/// were all lost would otherwise never hear us.
+const UNPROVEN_PAUSE: Duration = Duration::from_secs(1);
 
 /// Time after which a server must have said something: its keepalive, and some more.
 const MUTE: Duration = Duration::from_secs(15);
@@ -51,6 +55,7 @@ pub(crate) struct Connection {
     pub(crate) decoder: Decoder<'static>,
     pub(crate) mux: Mux<'static>,
     pub(crate) codec: Codec,
+    pub(crate) variety: Variety,
     pub(crate) now: Instant,
     /// Streams that may be told to write before more acks come in.
     pub(crate) grants: usize,
@@ -61,6 +66,8 @@ pub(crate) struct Connection {
     /// When to look whether the server has said anything.
     pub(crate) mute_at: Option<Instant>,
     pub(crate) used_at: Instant,
+    /// When the last datagram left.
+    pub(crate) sent_at: Instant,
     pub(crate) has_spare_memory: bool,
     pub(crate) stats: ConnectionStats,
 }
@@ -87,7 +94,9 @@ impl Connection {
             Encoder::new(shape, kernel, EncoderConfig::default(), EncoderStorage::owned()).ok()
         });
         let decoder = Decoder::new(config.fec, kernel, DecoderStorage::owned());
-        let decoder = decoder.map_err(|_| ConfigError::NoCompression)?;
+        // The peer's shape may differ, and rebuilding with a wrong one makes bytes that nobody sent
+        // and that KCP may take, so it has to be proved first.
+        let decoder = decoder.map_err(|_| ConfigError::NoCompression)?.in_doubt();
         let mux = Mux::new(role, config.smux.clone(), MuxStorage::owned(), seed, now)
             .map_err(ConfigError::Smux)?;
         Ok(Self {
@@ -96,6 +105,7 @@ impl Connection {
             decoder,
             mux,
             codec: Codec::new(config.compression),
+            variety: Variety::new(config.fec),
             now,
             grants: 0,
             is_blocked: false,
@@ -103,6 +113,7 @@ impl Connection {
             news: News::default(),
             mute_at: (role == Role::Client).then(|| now + MUTE),
             used_at: now,
+            sent_at: now,
             has_spare_memory: false,
             stats: ConnectionStats::default(),
         })
@@ -175,7 +186,8 @@ impl Connection {
         let mux =
             if self.can_write_control() { self.mux.poll_timeout() } else { self.mux.dead_at() };
         let idle = (self.has_spare_memory && self.kcp.is_idle()).then(|| self.used_at + IDLE);
-        let kcp = if self.is_gated() { None } else { self.kcp.poll_timeout() };
+        let open_at = if self.is_gated() { self.sent_at + UNPROVEN_PAUSE } else { Instant::ZERO };
+        let kcp = self.kcp.poll_timeout().map(|at| at.max(open_at));
         [kcp, mux, self.decoder.poll_timeout(), idle, self.mute_at]
             .into_iter()
             .fold(None, Instant::earliest)
@@ -208,12 +220,14 @@ impl Connection {
     /// Whether nothing may be sent before the peer has shown that its address receives.
     ///
     /// A datagram with a forged source (a recorded one, sent again) begins a connection like any
-    /// other. Until the peer has echoed a clock that only a receiver can know, no more than this
-    /// goes to its address, so that nobody can be flooded by way of us.
+    /// other. Until the peer has echoed a clock that only a receiver can know, no more than
+    /// [`UNPROVEN_LIMIT`] and a trickle goes to its address, so that nobody can be flooded by way of
+    /// us.
     pub(crate) fn is_gated(&self) -> bool {
         self.mux.role() == Role::Server
             && !self.kcp.is_proven()
             && self.stats.bytes_out > UNPROVEN_LIMIT + 3 * self.stats.bytes_in
+            && self.now - self.sent_at < UNPROVEN_PAUSE
     }
 
     /// Counters of all layers.

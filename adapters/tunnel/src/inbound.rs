@@ -46,6 +46,9 @@ impl Connection {
         }
         self.note_kcp_events();
         self.pump(shard);
+        // Acks made room for what compression has left over.
+        #[cfg(feature = "snappy")]
+        self.flush_tail(shard);
         self.grants = self.kcp.send_capacity() / GRANT + 1;
         self.write_control(shard);
     }

@@ -25,6 +25,7 @@ pub mod snappy;
 mod stats;
 mod table;
 mod timer;
+mod variety;
 
 pub use batch::TransmitBatch;
 pub use config::{Config, ConfigError};

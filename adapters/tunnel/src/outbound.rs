@@ -98,6 +98,10 @@ impl Connection {
         headroom: usize,
     ) {
         self.now = self.now.max(now);
+        // A deadline that passed since the last call is output, too: otherwise a connection would
+        // stay in the queue of senders without anything to send.
+        self.kcp.handle_timeout(now);
+        self.note_kcp_events();
         #[cfg(feature = "snappy")]
         self.flush_tail(shard);
         self.write_control(shard);
@@ -113,7 +117,13 @@ impl Connection {
             }
             let Some(out) = batch.spare().get_mut(headroom..longest) else { return };
             let Some(room) = out.get_mut(fec..) else { return };
-            let Ok(Some(len)) = self.kcp.poll_transmit(now, &shard.pool, room) else { return };
+            let written = if self.variety.is_due() {
+                self.kcp.window_update(now, room).map(Some)
+            } else {
+                self.kcp.poll_transmit(now, &shard.pool, room)
+            };
+            let Ok(Some(len)) = written else { return };
+            self.variety.on_sent(len);
             if let Some(encoder) = &mut self.encoder {
                 // The packet is within the mtu, so sealing cannot fail.
                 let _ = encoder.seal(now, &mut shard.pool, &mut out[..fec + len]);
@@ -132,6 +142,7 @@ impl Connection {
     }
 
     fn count_out(&mut self, len: usize) {
+        self.sent_at = self.now;
         self.stats.datagrams_out += 1;
         self.stats.bytes_out += len as u64;
     }
@@ -201,7 +212,7 @@ impl Connection {
 
     /// Gives KCP the rest of an earlier frame; `true` when nothing of it is left.
     #[cfg(feature = "snappy")]
-    fn flush_tail(&mut self, shard: &mut Shard) -> bool {
+    pub(crate) fn flush_tail(&mut self, shard: &mut Shard) -> bool {
         let Codec::Snappy(codec) = &mut self.codec else { return true };
         while codec.tail_taken < codec.tail.len() {
             let rest = &codec.tail[codec.tail_taken..];

@@ -277,6 +277,8 @@ impl<'s> Sim<'s> {
         loop {
             let end = &mut self.ends[way];
             let Some(len) = end.kcp.poll_transmit(self.now, &end.pool, &mut out).unwrap() else {
+                let again = end.kcp.poll_transmit(self.now, &end.pool, &mut out);
+                assert_eq!(again, Ok(None), "output had ended");
                 return;
             };
             self.transmit(way, &out[..len]);
