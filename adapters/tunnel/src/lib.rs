@@ -1,4 +1,71 @@
-//! kcptun as one sans-IO object.
+//! kcptun as one sans-IO object: packet protection, FEC, KCP, compression and smux joined.
+//!
+//! An [`Endpoint`] is everything behind one UDP socket. It consumes batches of datagrams and times,
+//! and produces batches, events and deadlines, by the [contract](proto_base) of all machines of this
+//! house: no socket, clock, thread or random source is touched, so any run can be replayed from a
+//! seed. The wire is that of kcptun 2021 and later.
+//!
+//! ```
+//! use kcptun_tunnel::crypt::{CipherKind, PacketCipher};
+//! use kcptun_tunnel::{Config, Endpoint, Event, Side, TransmitBatch};
+//! use proto_base::Instant;
+//!
+//! let cipher = PacketCipher::new(CipherKind::Aes, b"a long and random key")?;
+//! let mut client = Endpoint::new(Config::default(), cipher.clone(), Side::Client, [1; 32])?;
+//! let mut server = Endpoint::new(Config::default(), cipher, Side::Server, [2; 32])?;
+//! let (client_address, server_address) = ("[::1]:1".parse()?, "[::1]:2".parse()?);
+//!
+//! let now = Instant::ZERO;
+//! let key = client.connect(now, server_address)?;
+//! let stream = client.open(now, key)?;
+//! client.write_with(now, key, stream, 5, |slot| {
+//!     slot[..5].copy_from_slice(b"hello");
+//!     (5, ())
+//! })?;
+//!
+//! let mut batch = TransmitBatch::new();
+//! while client.poll_transmit(now, &mut batch).is_some() {
+//!     let stride = batch.stride();
+//!     server.handle_batch(now, client_address, &mut batch.bytes().to_vec(), stride);
+//! }
+//! let (key, event) = server.poll_event().expect("a stream has come");
+//! assert_eq!(event, Event::Incoming);
+//! let stream = server.accept(key).expect("it waits");
+//! let text = server.read_with(now, key, stream, |bytes| (bytes.len(), bytes.to_vec()))?;
+//! assert_eq!(text, b"hello");
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
+//!
+//! # The way of a byte
+//!
+//! | outward | module |
+//! |---|---|
+//! | the application fills memory that KCP lends, behind 8 bytes for the smux header | `outbound` |
+//! | (with compression: a scratch buffer, from which the frame is compressed into KCP's memory) | [`snappy`], `codec` |
+//! | KCP copies header and payload into the batch: **the one copy** | `kcp-proto` |
+//! | FEC writes its header in place and adds the packet to the parity of its group | `fec-proto` |
+//! | nonce, checksum and cipher over the whole batch in place | [`crypt`], [`nonce`] |
+//!
+//! | inward | module |
+//! |---|---|
+//! | the whole batch is decrypted in place, each checksum checked | [`crypt`], `endpoint` |
+//! | which connection it belongs to, or begins | `reception`, `table` |
+//! | FEC keeps a copy until the group is whole, and rebuilds what is lost | `fec-proto`, `inbound` |
+//! | KCP stores the payload: **first copy** | `kcp-proto` |
+//! | smux stores it for its stream: **second copy**, through a buffer that stays in the cache | `inbound` |
+//! | the application reads it where it lies | `endpoint` |
+//!
+//! What stands beside it: [`policy`] (which session serves a new TCP connection), [`relay`] (how a
+//! TCP connection and a stream end together), `timer` (the wheel), `shard` (the memory that all
+//! connections of an endpoint share), `variety` (a kindness to receivers of the original).
+//!
+//! # What no peer can do
+//!
+//! Damaged and foreign datagrams are counted and dropped without state. A connection begins only
+//! with a whole, well-formed segment behind a good checksum. To an address that has not proved that
+//! it receives, no more than 48 KiB (and three times what came from it) is sent. Payload memory is
+//! bounded by [`Config::memory`], connections by [`Config::max_connections`], streams by
+//! `smux_proto::Config::max_streams`.
 #![no_std]
 #![forbid(unsafe_code)]
 
