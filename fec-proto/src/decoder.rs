@@ -172,6 +172,16 @@ impl<'s> Decoder<'s> {
         })
     }
 
+    /// Believes the expected shape only once packets have proved it: by a whole run of data and one
+    /// of parity, or by four groups' worth of types that fit in a row. Until then packets are kept,
+    /// but nothing is rebuilt. For ends that cannot know the peer's shape: see
+    /// [`shape`](Self::shape).
+    #[must_use]
+    pub const fn in_doubt(mut self) -> Self {
+        self.trust = Trust::DOUBT;
+        self
+    }
+
     /// Takes in a decrypted payload that starts with an FEC header.
     ///
     /// # Errors
@@ -282,7 +292,7 @@ impl<'s> Decoder<'s> {
     ///
     /// An expected shape is believed until a type does not fit, as by the original. Should every
     /// packet that would tell be lost, something nobody sent may be rebuilt; KCP then has to refuse
-    /// it. Who cannot know the peer's shape had better expect none.
+    /// it. Who cannot know the peer's shape had better be [in doubt](Self::in_doubt).
     pub const fn shape(&self) -> Option<Shape> {
         self.shape
     }

@@ -9,11 +9,12 @@ use crate::config::{Config, ConfigError};
 use crate::congestion::Congestion;
 use crate::error::{PacketError, RecvError, SendError, TooSmall};
 use crate::event::{Event, Events};
+use crate::flight::Flight;
 use crate::flush::{Datagram, Flush};
 use crate::probe::Probe;
 use crate::receiver::{Insert, Receiver, RxSegment};
 use crate::rtt::Rtt;
-use crate::sender::{Cause, Chunk, Sender, TxSegment};
+use crate::sender::{Allowance, Cause, Chunk, Sender, TxSegment};
 use crate::stats::Stats;
 use crate::wire::{Command, ConvId, Header, Segments, Sn, WireMs};
 
@@ -89,6 +90,7 @@ pub struct Kcp<'s> {
     acks: AckList<'s>,
     rtt: Rtt,
     congestion: Congestion,
+    flight: Flight,
     probe: Probe,
     flush: Flush,
 
@@ -138,6 +140,7 @@ impl<'s> Kcp<'s> {
             acks,
             rtt: Rtt::new(config.nodelay, config.interval),
             congestion: Congestion::new(config.mss()),
+            flight: Flight::new(u32::from(config.send_window)),
             probe: Probe::default(),
             flush: Flush::new(told),
             remote_window: ASSUMED_WINDOW,
@@ -497,6 +500,13 @@ impl<'s> Kcp<'s> {
                 let at_once = self.config.ack_no_delay || self.acks.len() >= batch;
                 self.flush.want_acks(self.now, self.config.interval, at_once);
             }
+            // The original says nothing (kcp-go 5.6.1, kcp.go, `Input`). When nothing at all has
+            // come in order, the peer probably speaks to one that we replace: an ack of the number
+            // before the first, which nobody waits for, tells it that we start from 0.
+            Insert::OutOfWindow if self.receiver.next() == Sn::new(0) => {
+                self.acks.push(Sn::new(u32::MAX), header.ts);
+                self.flush.want_acks(self.now, self.config.interval, self.config.ack_no_delay);
+            }
             Insert::OutOfWindow => {}
             Insert::NoMemory => self.stats.no_memory += 1,
         }
@@ -525,6 +535,8 @@ impl<'s> Kcp<'s> {
         if input.freed > 0 {
             self.congestion.on_progress(self.remote_window);
         }
+        let delivered = self.sender.take_delivered();
+        self.flight.on_delivered(self.now, delivered, self.rtt.smoothed());
         self.waiting_since = (self.sender.in_flight() > 0).then_some(self.now);
         self.sender.detect_losses(self.now);
         if input.freed > 0 {
@@ -547,10 +559,12 @@ impl<'s> Kcp<'s> {
     }
 
     fn write_data(&mut self, pool: &Pool<'_>, datagram: &mut Datagram<'_>) -> Result<(), TooSmall> {
-        let limit = self.send_limit();
         loop {
-            let Some(segment) = self.sender.next_outgoing(pool, limit) else {
+            let Some(segment) = self.sender.next_outgoing(pool, self.allowance()) else {
                 if !self.flush.take_early() {
+                    if self.sender.has_queued() {
+                        self.flight.on_full();
+                    }
                     return Ok(());
                 }
                 self.sender.detect_early_losses(self.now);
@@ -569,7 +583,9 @@ impl<'s> Kcp<'s> {
             }
             self.stats.segments_out += 1;
             self.waiting_since.get_or_insert(self.now);
-            match self.sender.mark_sent(sn, self.now, &mut self.stats) {
+            let cause = self.sender.mark_sent(sn, self.now, &mut self.stats);
+            self.flight.on_sent(cause.is_some(), self.sender.flying());
+            match cause {
                 None => self.flush.on_new_data(),
                 Some(Cause::Fast) => {
                     self.stats.fast_retransmits += 1;
@@ -624,7 +640,7 @@ impl<'s> Kcp<'s> {
             return false;
         }
         let losses = core::mem::take(&mut self.flush.losses);
-        let limit = self.send_limit();
+        let limit = self.allowance().window;
         self.congestion.on_flush(losses, self.sender.in_flight(), limit, self.config.resend);
         true
     }
@@ -643,14 +659,18 @@ impl<'s> Kcp<'s> {
     }
 
     /// Segments that may be in flight.
-    fn send_limit(&self) -> u32 {
-        let limit = self.remote_window.min(u32::from(self.config.send_window));
-        if self.config.congestion_control { limit.min(self.congestion.window()) } else { limit }
+    fn allowance(&self) -> Allowance {
+        let window = self.remote_window.min(u32::from(self.config.send_window));
+        if self.config.congestion_control {
+            Allowance { window: window.min(self.congestion.window()), flight: u32::MAX }
+        } else {
+            Allowance { window, flight: self.flight.limit() }
+        }
     }
 
     fn has_output(&self) -> bool {
         self.sender.has_resend()
-            || self.sender.has_new(self.send_limit())
+            || self.sender.has_new(self.allowance())
             || self.flush.is_due()
             || (self.flush.acks_due && self.acks.len() > 0)
             || (self.flush.is_early_armed() && self.sender.is_overtaken(self.now))

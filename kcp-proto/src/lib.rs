@@ -39,6 +39,7 @@
 //! | `sender` | data waits, flies, is freed by una |
 //! | `order`, `evidence` | segments in order of transmission; which of them are lost |
 //! | `rtt`, `congestion`, `probe` | timeout, congestion window, questions to a shut window |
+//! | `flight` | without congestion control: how much of the window is worth using |
 //! | `flush` | what is due, and the datagram it is written to |
 //!
 //! # Differences from the original
@@ -55,10 +56,13 @@
 //! | a timeout runs from a segment's own sending, with the RTO of that time | the current RTO; pushed back by acks that still come in unless a later transmission has arrived | four of five of the original's repetitions are for segments that had arrived |
 //! | back-off without ceiling | at most 31 steps | recovery within seconds after long outages |
 //! | 5.6.1 asks a shut window first after 7 s | after 0.5 s (as 5.6.43 on) | stalls end sooner |
+//! | with `nc` = 1 the whole window is sent, whatever becomes of it | the smallest flight that delivers as much | what overflows a queue on the path is sent for nothing |
 //! | window updates only when the window had been full | also when it was nearly shut and half of it opened | same |
 //! | ordered queue and reorder buffer of a window each | one window from the first unread segment | half the memory; a peer that keeps to the window told cannot tell |
 //! | a bad segment stops a datagram half applied | a datagram is checked whole first | errors leave no half-done work |
 //! | a flush for each ack that moves una also flushes acks | acks keep their own deadline, or leave after 32, or ride with data | fewer datagrams |
+//! | a push outside of the window is not answered | answered, while nothing has come in order, with an ack of number 2^32 - 1 (which no sender waits for) | the peer of an end that started over learns of it at once |
+//! | RTT samples count in full | at most 4 RTOs or 1 s each | an end that slept and acks late would else set RTOs of minutes |
 //! | `una` beyond what was sent empties the window and goes on | it is cut to what was sent | same effect, no special case |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -76,6 +80,7 @@ mod congestion;
 mod error;
 mod event;
 mod evidence;
+mod flight;
 mod flush;
 mod kcp;
 mod order;

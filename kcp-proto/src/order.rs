@@ -29,6 +29,8 @@ pub(crate) struct Lists {
     lists: [List; Lists::IN_FLIGHT + 1],
     /// Bit n: list n holds segments.
     occupied: u32,
+    /// Segments in flight, in all lists together.
+    flying: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -63,11 +65,17 @@ impl Lists {
         })
     }
 
+    /// Segments in flight: sent, and neither acknowledged nor taken for lost.
+    pub(crate) fn flying(&self) -> u32 {
+        self.flying
+    }
+
     /// Moves a segment to the end of the list of `place`.
     pub(crate) fn move_to(&mut self, ring: &mut SeqRing<'_, TxSegment>, number: u32, place: Place) {
         self.unlink(ring, number);
         ring[number].place = place;
         let Some(list) = list_of(place) else { return };
+        self.flying += u32::from(list < Self::IN_FLIGHT);
         ring[number].next = number;
         if self.occupied & (1 << list) == 0 {
             self.occupied |= 1 << list;
@@ -84,6 +92,7 @@ impl Lists {
     /// Takes a segment out of its list, if it stands in one. Its place is the caller's to change.
     pub(crate) fn unlink(&mut self, ring: &mut SeqRing<'_, TxSegment>, number: u32) {
         let Some(list) = list_of(ring[number].place) else { return };
+        self.flying -= u32::from(list < Self::IN_FLIGHT);
         let (next, previous) = (ring[number].next, ring[number].previous);
         match (previous == number, next == number) {
             (true, true) => self.occupied &= !(1 << list),

@@ -53,6 +53,15 @@ pub(crate) enum Cause {
     Early,
 }
 
+/// What may be sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Allowance {
+    /// Segments from una to the last one sent.
+    pub(crate) window: u32,
+    /// Segments under way.
+    pub(crate) flight: u32,
+}
+
 /// A segment ready to be written: header fields that belong to it, and where its data is.
 pub(crate) struct Outgoing<'p> {
     pub(crate) sn: Sn,
@@ -93,6 +102,8 @@ pub(crate) struct Sender<'s> {
     next_order: u32,
     /// When a segment was last found to have arrived.
     last_progress: Instant,
+    /// Segments found to have arrived, not reported yet.
+    delivered: u32,
 }
 
 impl<'s> Sender<'s> {
@@ -122,6 +133,7 @@ impl<'s> Sender<'s> {
             evidence: Evidence::new(config.resend),
             next_order: 0,
             last_progress: Instant::ZERO,
+            delivered: 0,
         }
     }
 
@@ -246,6 +258,7 @@ impl<'s> Sender<'s> {
                 }
                 self.lists.unlink(&mut self.segments, self.una.get());
                 self.last_progress = now;
+                self.delivered += 1;
             }
             self.una += 1;
             freed += 1;
@@ -285,6 +298,7 @@ impl<'s> Sender<'s> {
         self.lists.unlink(&mut self.segments, sn.get());
         self.segments[sn.get()].place = Place::Acked;
         self.last_progress = now;
+        self.delivered += 1;
         is_latest
     }
 
@@ -327,10 +341,14 @@ impl<'s> Sender<'s> {
     }
 
     /// The segment to transmit next: one to repeat, else a new one below `limit`.
-    pub(crate) fn next_outgoing<'p>(&self, pool: &'p Pool<'_>, limit: u32) -> Option<Outgoing<'p>> {
+    pub(crate) fn next_outgoing<'p>(
+        &self,
+        pool: &'p Pool<'_>,
+        allowed: Allowance,
+    ) -> Option<Outgoing<'p>> {
         let number = match self.lists.resend() {
             Some(number) => number,
-            None if self.has_new(limit) => self.next.get(),
+            None if self.has_new(allowed) => self.next.get(),
             None => return None,
         };
         let segment = &self.segments[number];
@@ -383,8 +401,25 @@ impl<'s> Sender<'s> {
     }
 
     /// Whether a new segment may be sent when `limit` segments may be in flight.
-    pub(crate) fn has_new(&self, limit: u32) -> bool {
-        self.next != self.end && self.next - self.una < limit
+    pub(crate) fn has_new(&self, allowed: Allowance) -> bool {
+        self.has_queued()
+            && self.next - self.una < allowed.window
+            && self.lists.flying() < allowed.flight
+    }
+
+    /// Whether anything waits to be sent for the first time.
+    pub(crate) fn has_queued(&self) -> bool {
+        self.next != self.end
+    }
+
+    /// Segments under way: sent, and neither acknowledged nor taken for lost.
+    pub(crate) fn flying(&self) -> u32 {
+        self.lists.flying()
+    }
+
+    /// Segments found to have arrived since this was last asked.
+    pub(crate) fn take_delivered(&mut self) -> u32 {
+        core::mem::take(&mut self.delivered)
     }
 
     /// Segments sent and not yet passed by una.

@@ -1,0 +1,274 @@
+//! How much may be under way when nobody asked for congestion control.
+
+use core::time::Duration;
+
+use proto_base::Instant;
+
+/// An epoch lasts this many round trips, and at least until this many segments arrived: enough to
+/// tell a rate from its noise.
+const EPOCH_ROUNDS: u32 = 6;
+const EPOCH_SEGMENTS: u32 = 200;
+/// Repetitions in a hundred transmissions above which a smaller flight is tried, and below which
+/// the flight grows again.
+const WASTEFUL: u32 = 3;
+const FRUGAL: u32 = 1;
+/// A smaller flight is kept unless it delivers less than this share of the best; a larger one only
+/// if it delivers at least that much more. In percent.
+const KEEP: u64 = 97;
+const GAIN: u64 = 104;
+/// Fewest segments under way that a trial leaves.
+const FLOOR: u32 = 32;
+/// Epochs between two trials that did not help, at first and at most.
+const FIRST_HOLD: u32 = 4;
+const LONGEST_HOLD: u32 = 64;
+
+/// Finds the smallest flight that delivers as much as the whole window does.
+///
+/// With `nc` = 1 the original sends a window whatever becomes of it. Where the window is larger than
+/// what the path and its queue hold, the rest is dropped at the queue, sent again and dropped again:
+/// on a 50 Mbit/s path it puts two bytes on the wire for each that arrives, and delivers half of
+/// what it could. Classic congestion control is no answer, as it takes every random loss for a full
+/// queue. So this only looks at what counts: when more than a few in a hundred transmissions are
+/// repetitions, it tries three quarters of the flight for some round trips. If as much arrives, the
+/// rest had been in vain, and it stays at that; if less arrives, the loss is the path's, the old
+/// flight returns, and the next trial is put off for longer and longer. Trials of a larger flight
+/// take turns with those of a smaller one, so a path that improves is found out.
+///
+/// A peer sees nothing but a sender that does not use its whole window.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    /// Segments that may be under way.
+    limit: u32,
+    ceiling: u32,
+    epoch: Epoch,
+    phase: Phase,
+    /// The best rate of late, in segments per second.
+    best: u64,
+    hold: u32,
+    /// The next trial after a hold is of a larger flight.
+    up_next: bool,
+}
+
+/// What is counted for some round trips.
+#[derive(Debug, Clone, Copy)]
+struct Epoch {
+    /// Nothing counts before this: it is the doing of the flight before.
+    start: Option<Instant>,
+    delivered: u32,
+    repeated: u32,
+    /// Most segments under way.
+    peak: u32,
+    /// There was more to send than was allowed.
+    was_full: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// No trial runs.
+    Steady,
+    /// Another flight is tried; the one before comes back if it fails.
+    Down {
+        before: u32,
+    },
+    Up {
+        before: u32,
+    },
+    /// The last trial failed; the next one comes after so many epochs.
+    Hold {
+        left: u32,
+    },
+}
+
+impl Flight {
+    /// A flight that is at first the whole window.
+    pub(crate) fn new(window: u32) -> Self {
+        Self {
+            limit: window,
+            ceiling: window,
+            epoch: Epoch::starting(None),
+            phase: Phase::Steady,
+            best: 0,
+            hold: FIRST_HOLD,
+            up_next: false,
+        }
+    }
+
+    /// Segments that may be under way.
+    pub(crate) fn limit(&self) -> u32 {
+        self.limit
+    }
+
+    /// A segment was transmitted, `outstanding` are under way now.
+    pub(crate) fn on_sent(&mut self, is_repetition: bool, outstanding: u32) {
+        self.epoch.repeated += u32::from(is_repetition);
+        self.epoch.peak = self.epoch.peak.max(outstanding);
+    }
+
+    /// There is more to send than the flight or the window allows.
+    pub(crate) fn on_full(&mut self) {
+        self.epoch.was_full = true;
+    }
+
+    /// Acks showed that `delivered` more segments arrived.
+    pub(crate) fn on_delivered(&mut self, now: Instant, delivered: u32, rtt: Option<Duration>) {
+        let Some(rtt) = rtt else { return };
+        let start = *self.epoch.start.get_or_insert(now);
+        if now < start {
+            // What was sent under the flight before still comes in.
+            self.epoch = Epoch::starting(Some(start));
+            return;
+        }
+        self.epoch.delivered += delivered;
+        let lasted = now - start;
+        if lasted >= rtt.max(Duration::from_millis(20)) * EPOCH_ROUNDS
+            && self.epoch.delivered >= EPOCH_SEGMENTS
+        {
+            let epoch = self.epoch;
+            let before = self.limit;
+            if epoch.was_full {
+                self.conclude(epoch, lasted);
+            } else {
+                self.recover();
+            }
+            // A changed flight shows after a round trip.
+            let settle = if self.limit == before { Duration::ZERO } else { rtt };
+            self.epoch = Epoch::starting(Some(now + settle));
+        }
+    }
+
+    fn conclude(&mut self, epoch: Epoch, lasted: Duration) {
+        let micros = u64::try_from(lasted.as_micros()).unwrap_or(u64::MAX).max(1);
+        let rate = u64::from(epoch.delivered) * 1_000_000 / micros;
+        let waste = epoch.repeated * 100 / (epoch.delivered + epoch.repeated).max(1);
+        match self.phase {
+            Phase::Steady => {
+                // A path that got slower must not be measured by what it once was.
+                self.best = rate.max(self.best * 7 / 8);
+                self.choose(epoch, waste);
+            }
+            Phase::Down { .. } if rate * 100 >= self.best * KEEP => {
+                self.best = self.best.max(rate);
+                self.hold = FIRST_HOLD;
+                self.phase = Phase::Steady;
+                self.choose(epoch, waste);
+            }
+            Phase::Up { .. } if rate * 100 >= self.best * GAIN => {
+                self.best = rate;
+                self.hold = FIRST_HOLD;
+                self.try_up();
+            }
+            Phase::Down { before } | Phase::Up { before } => {
+                self.limit = before;
+                self.phase = Phase::Hold { left: self.hold };
+                self.hold = (self.hold * 2).min(LONGEST_HOLD);
+            }
+            Phase::Hold { left: 0 } => {
+                self.best = rate;
+                self.phase = Phase::Steady;
+                if core::mem::take(&mut self.up_next) && self.limit < self.ceiling {
+                    self.try_up();
+                } else {
+                    self.up_next = true;
+                    self.choose(epoch, waste);
+                }
+            }
+            Phase::Hold { left } => self.phase = Phase::Hold { left: left - 1 },
+        }
+    }
+
+    /// The next step when no trial runs.
+    fn choose(&mut self, epoch: Epoch, waste: u32) {
+        if waste >= WASTEFUL {
+            let before = self.limit;
+            let smaller = self.limit.min(epoch.peak) / 4 * 3;
+            if smaller >= FLOOR {
+                self.limit = smaller;
+                self.phase = Phase::Down { before };
+            }
+        } else if waste < FRUGAL {
+            self.recover();
+        }
+    }
+
+    fn try_up(&mut self) {
+        if self.limit >= self.ceiling {
+            self.phase = Phase::Steady;
+            return;
+        }
+        self.phase = Phase::Up { before: self.limit };
+        self.limit = (self.limit + self.limit / 3).min(self.ceiling);
+    }
+
+    /// Nothing is wasted, so a little more may be.
+    fn recover(&mut self) {
+        self.limit = (self.limit + self.limit / 16 + 1).min(self.ceiling);
+    }
+}
+
+impl Epoch {
+    fn starting(start: Option<Instant>) -> Self {
+        Self { start, delivered: 0, repeated: 0, peak: 0, was_full: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A path of `rate` segments per ms and `queue` segments, that loses `loss` in a hundred: tells
+    /// the flights in use over `rounds` round trips of 100 ms, with as much to send as is allowed.
+    fn flights(
+        flight: &mut Flight,
+        rate: u32,
+        queue: u32,
+        loss: u32,
+        rounds: u32,
+    ) -> std::vec::Vec<u32> {
+        let rtt = Duration::from_millis(100);
+        let mut now = Instant::from_millis(1);
+        (0..rounds)
+            .map(|_| {
+                let sent = flight.limit();
+                let fits = sent.min(100 * rate + queue);
+                let delivered = (fits - fits * loss / 100).min(100 * rate);
+                for number in 0..sent {
+                    flight.on_sent(number < sent - fits + fits * loss / 100, sent);
+                }
+                flight.on_full();
+                flight.on_delivered(now, delivered, Some(rtt));
+                now += rtt;
+                flight.limit()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_window_beyond_path_and_queue_is_cut_to_what_they_hold() {
+        let mut flight = Flight::new(4_096);
+        let used = flights(&mut flight, 5, 400, 0, 400);
+        assert!(used[200..].iter().all(|&limit| (480..=1_000).contains(&limit)), "{used:?}");
+    }
+
+    #[test]
+    fn losses_of_the_path_do_not_shrink_the_flight() {
+        let mut flight = Flight::new(400);
+        let used = flights(&mut flight, 5, 400, 30, 2_000);
+        assert!(used.iter().filter(|&&limit| limit == 400).count() > 1_800);
+        assert!(used.iter().all(|&limit| limit >= 300));
+    }
+
+    #[test]
+    fn a_path_that_improves_is_found_out() {
+        let mut flight = Flight::new(4_096);
+        flights(&mut flight, 2, 100, 5, 300);
+        assert!(flight.limit() < 400);
+        let used = flights(&mut flight, 20, 1_000, 5, 2_500);
+        assert!(*used.last().unwrap() > 1_500, "{:?}", used.last());
+    }
+
+    #[test]
+    fn a_clean_path_keeps_its_window() {
+        let mut flight = Flight::new(1_024);
+        assert!(flights(&mut flight, 20, 1_000, 0, 500).iter().all(|&limit| limit == 1_024));
+    }
+}
