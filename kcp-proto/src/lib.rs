@@ -33,10 +33,10 @@
 //! | module | what happens there |
 //! |---|---|
 //! | [`wire`] | the 24-byte header; a datagram is checked whole |
-//! | `kcp` | [`Kcp`]: one segment after the other is handed to the pieces below |
+//! | `kcp`, `input`, `output` | [`Kcp`]: one segment after the other is handed to the pieces below, or written |
 //! | `receiver` | pushes are put in order and lent to the reader |
 //! | `acks` | acks wait to be written |
-//! | `sender` | data waits, flies, is freed by una |
+//! | `queue`, `sender` | data waits, flies, is freed by una |
 //! | `order`, `evidence` | segments in order of transmission; which of them are lost |
 //! | `rtt`, `congestion`, `probe` | timeout, congestion window, questions to a shut window |
 //! | `flight` | without congestion control: how much of the window is worth using |
@@ -82,9 +82,12 @@ mod event;
 mod evidence;
 mod flight;
 mod flush;
+mod input;
 mod kcp;
 mod order;
+mod output;
 mod probe;
+mod queue;
 mod receiver;
 mod rtt;
 mod sender;
