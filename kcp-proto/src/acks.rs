@@ -8,6 +8,10 @@ use crate::wire::{Sn, WireMs};
 /// draining output, and the oldest go (una or a repetition covers them).
 pub(crate) const MAX_PENDING: usize = 512;
 
+/// Acks that may wait in the ordinary course: those of a batch of datagrams on top of those that
+/// were about to leave. Taken at once, so that no later peak asks for memory.
+const USUAL_PENDING: usize = 128;
+
 /// One ack to be written: number and clock of the push it answers.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Ack {
@@ -34,6 +38,9 @@ impl<'s> AckList<'s> {
     }
 
     pub(crate) fn push(&mut self, sn: Sn, ts: WireMs) {
+        if self.ring.capacity() < USUAL_PENDING {
+            self.ring.reserve(self.first, USUAL_PENDING);
+        }
         if !self.ring.reserve(self.first, self.count as usize + 1) {
             self.first = self.first.wrapping_add(1);
             self.count -= 1;

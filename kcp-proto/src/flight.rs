@@ -6,20 +6,24 @@ use proto_base::Instant;
 
 /// An epoch lasts this many round trips, and at least until this many segments arrived: enough to
 /// tell a rate from its noise.
-const EPOCH_ROUNDS: u32 = 6;
+const EPOCH_ROUNDS: u32 = 4;
 const EPOCH_SEGMENTS: u32 = 200;
+/// Round trips after a change that do not count.
+const SETTLE_ROUNDS: u32 = 3;
 /// Repetitions in a hundred transmissions above which a smaller flight is tried, and below which
 /// the flight grows again.
 const WASTEFUL: u32 = 3;
 const FRUGAL: u32 = 1;
 /// A smaller flight is kept unless it delivers less than this share of the best; a larger one only
 /// if it delivers at least that much more. In percent.
-const KEEP: u64 = 97;
+const KEEP: u64 = 95;
+/// How much less it may deliver, in percent, when it saves many repetitions.
+const RELIEF: u64 = 20;
 const GAIN: u64 = 104;
 /// Fewest segments under way that a trial leaves.
 const FLOOR: u32 = 32;
 /// Epochs between two trials that did not help, at first and at most.
-const FIRST_HOLD: u32 = 4;
+const FIRST_HOLD: u32 = 2;
 const LONGEST_HOLD: u32 = 64;
 
 /// Finds the smallest flight that delivers as much as the whole window does.
@@ -44,6 +48,8 @@ pub(crate) struct Flight {
     phase: Phase,
     /// The best rate of late, in segments per second.
     best: u64,
+    /// Repetitions in a hundred transmissions before the trial that runs.
+    waste: u32,
     hold: u32,
     /// The next trial after a hold is of a larger flight.
     up_next: bool,
@@ -88,6 +94,7 @@ impl Flight {
             epoch: Epoch::starting(None),
             phase: Phase::Steady,
             best: 0,
+            waste: 0,
             hold: FIRST_HOLD,
             up_next: false,
         }
@@ -130,8 +137,9 @@ impl Flight {
             } else {
                 self.recover();
             }
-            // A changed flight shows after a round trip.
-            let settle = if self.limit == before { Duration::ZERO } else { rtt };
+            // A changed flight shows once the losses of the one before are repaired.
+            let settle = if self.limit == before { 0 } else { SETTLE_ROUNDS };
+            let settle = rtt * settle;
             self.epoch = Epoch::starting(Some(now + settle));
         }
     }
@@ -146,8 +154,8 @@ impl Flight {
                 self.best = rate.max(self.best * 7 / 8);
                 self.choose(epoch, waste);
             }
-            Phase::Down { .. } if rate * 100 >= self.best * KEEP => {
-                self.best = self.best.max(rate);
+            Phase::Down { .. } if rate * 100 >= self.best * self.keep(waste) => {
+                self.best = rate.max(self.best * 7 / 8);
                 self.hold = FIRST_HOLD;
                 self.phase = Phase::Steady;
                 self.choose(epoch, waste);
@@ -176,9 +184,17 @@ impl Flight {
         }
     }
 
+    /// The share of the best rate, in percent, that a smaller flight must deliver. Where it saves
+    /// much, a little less will do: the queue is still digesting what the larger one left.
+    fn keep(&self, waste: u32) -> u64 {
+        let saved = self.waste.saturating_sub(waste);
+        KEEP - u64::from(saved * 2 / 3).min(RELIEF)
+    }
+
     /// The next step when no trial runs.
     fn choose(&mut self, epoch: Epoch, waste: u32) {
         if waste >= WASTEFUL {
+            self.waste = waste;
             let before = self.limit;
             let smaller = self.limit.min(epoch.peak) / 4 * 3;
             if smaller >= FLOOR {

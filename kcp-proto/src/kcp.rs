@@ -16,6 +16,8 @@ use crate::receiver::{Receiver, RxSegment};
 use crate::rtt::Rtt;
 use crate::sender::{Chunk, Sender, TxSegment};
 use crate::stats::Stats;
+#[cfg(test)]
+use crate::wire::Sn;
 use crate::wire::{ConvId, WireMs};
 
 /// Window that a peer is assumed to have before it tells (kcp-go 5.6.1, `IKCP_WND_RCV`).

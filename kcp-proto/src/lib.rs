@@ -54,6 +54,7 @@
 //! | each ack adds one to a counter of every older segment (`fastack`); the counter stops after a fast repetition (5.6.27 on) | a segment is lost after `resend` acks of later *transmissions* | constant work; a lost repetition is found without a timeout |
 //! | any ack, repeated ones too, counts | an ack counts if it echoes the latest transmission of a segment not yet acknowledged | old echoes prove nothing |
 //! | a timeout runs from a segment's own sending, with the RTO of that time | the current RTO; pushed back by acks that still come in unless a later transmission has arrived | four of five of the original's repetitions are for segments that had arrived |
+//! | a segment is repeated once at a time | from the second repetition on twice, if acks (not a timeout) show the loss | it holds up everything behind it |
 //! | back-off without ceiling | at most 31 steps | recovery within seconds after long outages |
 //! | 5.6.1 asks a shut window first after 7 s | after 0.5 s (as 5.6.43 on) | stalls end sooner |
 //! | with `nc` = 1 the whole window is sent, whatever becomes of it | the smallest flight that delivers as much | what overflows a queue on the path is sent for nothing |

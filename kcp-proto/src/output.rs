@@ -15,7 +15,7 @@ impl Kcp<'_> {
     /// each other and a batch keeps one size. A datagram counts as sent at `now`.
     ///
     /// # Errors
-    /// When `out` cannot take the datagram; `out` of [`Config::datagram_len`] always can.
+    /// When `out` cannot take the datagram; `out` of [`Config::datagram_len`](crate::Config::datagram_len) always can.
     pub fn poll_transmit(
         &mut self,
         now: Instant,

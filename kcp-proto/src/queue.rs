@@ -34,7 +34,7 @@ impl Sender<'_> {
         let allowed = (open + free).min(self.room(pool)).min(wanted);
         let new_segments = allowed.saturating_sub(open).div_ceil(self.mss);
         let used = (self.end - self.una) as usize;
-        if !self.segments.reserve(self.una.get(), used + new_segments) {
+        if !self.reserve(used + new_segments) {
             return Err(SendError::NoMemory);
         }
         let filled = self.filled;
@@ -83,7 +83,7 @@ impl Sender<'_> {
         if used + fragments > self.window as usize {
             return Err(SendError::WindowFull);
         }
-        if !self.segments.reserve(self.una.get(), used + fragments) {
+        if !self.reserve(used + fragments) {
             return Err(SendError::NoMemory);
         }
         let before = (self.end, self.chunk_count, self.filled);
@@ -103,6 +103,14 @@ impl Sender<'_> {
             self.filled += part.len();
         }
         Ok(())
+    }
+
+    /// Makes room for a window of `count` segments, and for a chunk each, so that a window that was
+    /// full once never needs index memory again.
+    fn reserve(&mut self, count: usize) -> bool {
+        let fits = self.segments.reserve(self.una.get(), count);
+        let chunks = self.segments.capacity().min(self.chunks.limit());
+        fits && self.chunks.reserve(self.first_chunk, chunks)
     }
 
     /// Adds a segment of `len` bytes at the end of the last chunk.

@@ -114,7 +114,7 @@ fn a_warm_conversation_allocates_nothing() {
     let mut world = World::new(config);
     // A stalled reader fills both windows; then the usual load.
     (0..3_000).for_each(|_| world.step(false));
-    (0..5_000).for_each(|_| world.step(true));
+    (0..20_000).for_each(|_| world.step(true));
     let before = world.ends.each_ref().map(|end| (end.read, end.kcp.stats()));
     let allocations = ALLOCATIONS.get();
     (0..20_000).for_each(|_| world.step(true));

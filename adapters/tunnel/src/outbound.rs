@@ -1,5 +1,6 @@
 //! The way out: frames of smux, compression, KCP, FEC, and the batch.
 
+#[cfg(feature = "snappy")]
 use kcp_proto::SendError;
 use proto_base::Instant;
 
