@@ -44,6 +44,15 @@ impl Codec {
         Self::Plain
     }
 
+    /// Whether KCP has all that was written.
+    pub(crate) fn is_idle(&self) -> bool {
+        match self {
+            Self::Plain => true,
+            #[cfg(feature = "snappy")]
+            Self::Snappy(codec) => codec.tail.is_empty(),
+        }
+    }
+
     /// Gives memory of an idle connection back.
     pub(crate) fn shrink(&mut self) {
         #[cfg(feature = "snappy")]

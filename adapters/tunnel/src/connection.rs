@@ -230,6 +230,11 @@ impl Connection {
             && self.now - self.sent_at < UNPROVEN_PAUSE
     }
 
+    /// Whether no stream is open and the peer has acknowledged all that was written to any.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.mux.stats().streams == 0 && self.codec.is_idle() && self.kcp.is_idle()
+    }
+
     /// Counters of all layers.
     pub(crate) fn stats(&self) -> ConnectionStats {
         ConnectionStats {

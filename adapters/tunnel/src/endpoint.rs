@@ -302,6 +302,14 @@ impl Endpoint {
         self.table.index(key).and_then(|index| self.table.get(index)).map(|(_, remote)| remote)
     }
 
+    /// Whether a connection has no stream, and the peer has acknowledged all that was written to
+    /// any, so that nothing is lost when it is closed. One that is gone is idle.
+    #[must_use]
+    pub fn is_idle(&self, key: ConnectionKey) -> bool {
+        let connection = self.table.index(key).and_then(|index| self.table.get(index));
+        connection.is_none_or(|(connection, _)| connection.is_idle())
+    }
+
     /// Counters and figures of a connection.
     #[must_use]
     pub fn connection_stats(&self, key: ConnectionKey) -> Option<ConnectionStats> {

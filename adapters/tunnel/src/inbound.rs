@@ -91,8 +91,7 @@ impl Connection {
             // KCP's bytes and those that smux stores live in the same pool, so a segment crosses
             // over through a scratch buffer that stays in the cache.
             let Some(bytes) = self.kcp.peek(&shard.pool) else {
-                self.is_blocked = false;
-                break Ok(());
+                break self.unblock(shard);
             };
             let len = bytes.len().min(piece.len());
             piece[..len].copy_from_slice(&bytes[..len]);
@@ -100,7 +99,6 @@ impl Connection {
                 Ok(taken) => {
                     self.stats.stream_bytes_in += taken as u64;
                     self.kcp.consume(&mut shard.pool, taken);
-                    self.is_blocked = taken < len;
                     if self.is_blocked {
                         break Ok(());
                     }
@@ -118,8 +116,7 @@ impl Connection {
             let Codec::Snappy(codec) = &mut self.codec else { return Ok(()) };
             if codec.decompressor.output().is_empty() {
                 let Some(bytes) = self.kcp.peek(&shard.pool) else {
-                    self.is_blocked = false;
-                    return Ok(());
+                    return self.unblock(shard);
                 };
                 let taken = codec.decompressor.push(bytes).map_err(CloseReason::Compression)?;
                 self.stats.stream_bytes_in += taken as u64;
@@ -128,11 +125,9 @@ impl Connection {
             }
             // Lend the decompressor's output to smux: both belong to `self`, so it steps aside.
             let mut decompressor = core::mem::take(&mut codec.decompressor);
-            let len = decompressor.output().len();
             let fed = self.feed(shard, decompressor.output());
             if let Ok(taken) = fed {
                 decompressor.consume(taken);
-                self.is_blocked = taken < len;
             }
             if let Codec::Snappy(codec) = &mut self.codec {
                 codec.decompressor = decompressor;
@@ -144,12 +139,23 @@ impl Connection {
         }
     }
 
-    /// Gives bytes to smux and tells how many it took.
+    /// Lets smux go on with what it holds back: also a stream that waits for room at the very end
+    /// of what has come.
+    fn unblock(&mut self, shard: &mut Shard) -> Result<(), CloseReason> {
+        if self.is_blocked { self.feed(shard, &[]).map(drop) } else { Ok(()) }
+    }
+
+    /// Gives bytes to smux, tells how many it took, and notes whether it can take no more.
     fn feed(&mut self, shard: &mut Shard, bytes: &[u8]) -> Result<usize, CloseReason> {
         let mut done = 0;
+        self.is_blocked = true;
         loop {
             match self.mux.next_step(self.now, &bytes[done..]).map_err(CloseReason::Protocol)? {
-                Step::NeedMore { taken } | Step::Blocked { taken, .. } => return Ok(done + taken),
+                Step::Blocked { taken, .. } => return Ok(done + taken),
+                Step::NeedMore { taken } => {
+                    self.is_blocked = false;
+                    return Ok(done + taken);
+                }
                 Step::Body { taken, stream, len, .. } => {
                     done += taken;
                     let stored = self.mux.store(stream, &mut shard.pool, &bytes[done..done + len]);
