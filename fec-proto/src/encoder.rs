@@ -371,4 +371,9 @@ impl Rows for PoolRows<'_, '_> {
     fn row(&mut self, index: usize) -> &mut [u8] {
         self.slots[index].0.as_ref().map_or(&mut [], |buf| self.pool.bytes_mut(buf))
     }
+
+    fn three(&mut self, first: usize) -> Option<[&mut [u8]; 3]> {
+        let [a, b, c] = self.slots.get(first..)?.first_chunk()?;
+        self.pool.disjoint_mut([a.0.as_ref()?, b.0.as_ref()?, c.0.as_ref()?])
+    }
 }

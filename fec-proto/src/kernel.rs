@@ -19,12 +19,19 @@ pub type Combine = fn(coefficients: &[u8], sources: &[&[u8]], target: &mut [u8])
 pub trait Rows {
     /// The bytes of row `index`; at least as many as the source has.
     fn row(&mut self, index: usize) -> &mut [u8];
+
+    /// The three rows from `first` on at once, if they can be lent together: kernels that work on
+    /// several rows in one go do less work for each.
+    fn three(&mut self, first: usize) -> Option<[&mut [u8]; 3]> {
+        let _ = first;
+        None
+    }
 }
 
 /// How shards are multiplied and added: portable code, or the vector unit of some CPU.
 ///
-/// The core never asks which CPU it runs on; who knows passes the kernel that fits. All kernels
-/// compute the same bytes. Lengths and alignment are arbitrary.
+/// The core never asks which CPU it runs on; who knows passes the kernel that fits (the crate
+/// `fec-simd` has them and a detection). All kernels compute the same bytes. Lengths and alignment are arbitrary.
 ///
 /// ```
 /// use fec_proto::Kernel;
@@ -154,6 +161,13 @@ fn portable_mul_add_rows(coefficients: &[u8], source: &[u8], rows: &mut dyn Rows
         rows.row(0).iter_mut().zip(source).for_each(|(to, from)| *to ^= from);
         return;
     }
+    if let &[a, b, c] = coefficients
+        && let Some(rows) = rows.three(0)
+    {
+        // The usual parity; rows lent one by one for each chunk would cost a third more.
+        portable_into(&[a, b, c], source, rows);
+        return;
+    }
     let mut multiples = Multiples([[[0; CHUNK]; 4]; 4]);
     let (chunks, rest) = source.as_chunks::<CHUNK>();
     for (number, chunk) in chunks.iter().enumerate() {
@@ -167,6 +181,21 @@ fn portable_mul_add_rows(coefficients: &[u8], source: &[u8], rows: &mut dyn Rows
         multiples.fill(&padded(rest));
         for (row, &coefficient) in coefficients.iter().enumerate() {
             let target = &mut rows.row(row)[chunks.len() * CHUNK..][..rest.len()];
+            add(target, &multiples.times(coefficient));
+        }
+    }
+}
+
+/// As [`portable_mul_add_rows`], with rows that are at hand.
+fn portable_into<const N: usize>(coefficients: &[u8; N], source: &[u8], rows: [&mut [u8]; N]) {
+    let mut multiples = Multiples([[[0; CHUNK]; 4]; 4]);
+    for (number, chunk) in source.chunks(CHUNK).enumerate() {
+        match chunk.first_chunk() {
+            Some(chunk) => multiples.fill(chunk),
+            None => multiples.fill(&padded(chunk)),
+        }
+        for (row, &coefficient) in coefficients.iter().enumerate() {
+            let target = &mut rows[row][number * CHUNK..][..chunk.len()];
             add(target, &multiples.times(coefficient));
         }
     }

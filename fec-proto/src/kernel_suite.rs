@@ -45,11 +45,20 @@ fn single(kernel: &Kernel, len: usize, coefficient: u8) {
     }
 }
 
-struct Table(Vec<Vec<u8>>);
+struct Table {
+    rows: Vec<Vec<u8>>,
+    /// Whether rows are lent by threes.
+    together: bool,
+}
 
 impl Rows for Table {
     fn row(&mut self, index: usize) -> &mut [u8] {
-        &mut self.0[index][index % 5..]
+        &mut self.rows[index][index % 5..]
+    }
+
+    fn three(&mut self, first: usize) -> Option<[&mut [u8]; 3]> {
+        let [a, b, c] = self.rows[first..].first_chunk_mut().filter(|_| self.together)?;
+        Some([&mut a[first % 5..], &mut b[(first + 1) % 5..], &mut c[(first + 2) % 5..]])
     }
 }
 
@@ -57,15 +66,18 @@ fn rows(kernel: &Kernel, len: usize, count: usize) {
     let source = bytes(len, 3);
     let mut coefficients = bytes(count, len + 4);
     coefficients[0] = 1;
-    let mut table = Table((0..count).map(|row| bytes(len + 10, row)).collect());
-    let mut expected = table.0.clone();
+    let rows: Vec<_> = (0..count).map(|row| bytes(len + 10, row)).collect();
+    let mut expected = rows.clone();
     for (row, target) in expected.iter_mut().enumerate() {
         for (to, &from) in target[row % 5..].iter_mut().zip(&source) {
             *to ^= multiply(coefficients[row], from);
         }
     }
-    kernel.mul_add_rows(&coefficients, &source, &mut table);
-    assert!(table.0 == expected, "{kernel:?} mul_add_rows: {len} bytes into {count} rows");
+    for together in [false, true] {
+        let mut table = Table { rows: rows.clone(), together };
+        kernel.mul_add_rows(&coefficients, &source, &mut table);
+        assert!(table.rows == expected, "{kernel:?} mul_add_rows: {len} bytes into {count} rows");
+    }
 }
 
 fn combine(kernel: &Kernel, len: usize, count: usize) {

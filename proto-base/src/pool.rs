@@ -46,6 +46,13 @@ impl Buf {
         (self.0 & Self::UNITS) as usize * UNIT
     }
 
+    const fn capacity(&self, page_size: usize) -> usize {
+        match self.class() {
+            PAGE_CLASS => page_size,
+            class => CLASS_SIZES[class as usize],
+        }
+    }
+
     /// The handle as a plain number, for storing it in link fields of this crate.
     pub(crate) const fn to_raw(&self) -> u32 {
         self.0
@@ -265,6 +272,29 @@ impl<'s> Pool<'s> {
         }
     }
 
+    /// The bytes of several buffers at once, to write to. `None`: they lie in different slabs of an
+    /// owned pool (rare), and have to be taken one by one.
+    #[inline]
+    #[must_use]
+    pub fn disjoint_mut<const N: usize>(&mut self, bufs: [&Buf; N]) -> Option<[&mut [u8]; N]> {
+        let (arena, start) = match &mut self.arena {
+            Arena::Borrowed(arena) => (&mut **arena, 0),
+            #[cfg(feature = "alloc")]
+            Arena::Owned(slabs) => {
+                let shift = self.page_shift + PAGES_PER_SLAB.trailing_zeros();
+                let slab = bufs.first()?.offset() >> shift;
+                (&mut **slabs.get_mut(slab)?, slab << shift)
+            }
+        };
+        let page_size = 1 << self.page_shift;
+        let ranges = bufs.map(|buf| {
+            // Before the slab: a range that no slab has.
+            let inside = buf.offset().checked_sub(start).unwrap_or(usize::MAX / 2);
+            inside..inside + buf.capacity(page_size)
+        });
+        arena.get_disjoint_mut(ranges).ok()
+    }
+
     /// Copies `len` bytes at `offset` of one buffer to the front of another.
     pub fn copy(&mut self, from: &Buf, offset: usize, to: &Buf, len: usize) {
         // Two buffers cannot be borrowed at once, so bytes cross over in small steps.
@@ -305,10 +335,7 @@ impl<'s> Pool<'s> {
     #[inline]
     #[must_use]
     pub fn capacity(&self, buf: &Buf) -> usize {
-        match buf.class() {
-            PAGE_CLASS => self.page_size(),
-            class => CLASS_SIZES[usize::from(class)],
-        }
+        buf.capacity(self.page_size())
     }
 
     /// Size of a page, in bytes: the largest buffer.
@@ -490,6 +517,23 @@ mod tests {
                 let (buf, tag, _) = live.swap_remove(pick % live.len());
                 prop_assert!(pool.bytes(&buf).iter().all(|&byte| byte == tag));
                 pool.release(buf);
+            }
+        }
+        if let [first, .., last] = live.as_mut_slice() {
+            let [a, b] = [first.0.offset(), last.0.offset()];
+            let slab = pool.page_size() * PAGES_PER_SLAB;
+            let together = matches!(pool.arena, Arena::Borrowed(_)) || a / slab == b / slab;
+            prop_assert_eq!(pool.disjoint_mut([&first.0, &first.0]), None);
+            match pool.disjoint_mut([&first.0, &last.0]) {
+                None => prop_assert!(!together),
+                Some([a, b]) => {
+                    prop_assert!(together && a.len() >= first.2 && b.len() >= last.2);
+                    prop_assert!(a.iter().all(|&byte| byte == first.1));
+                    prop_assert!(b.iter().all(|&byte| byte == last.1));
+                    (first.1, last.1) = (first.1 ^ 0x55, last.1 ^ 0xaa);
+                    a.fill(first.1);
+                    b.fill(last.1);
+                }
             }
         }
         for (buf, tag, len) in live {

@@ -17,9 +17,10 @@ use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
 use crate::clock::seed;
 use crate::driver::Driver;
 use crate::now;
-use crate::report::Reporter;
+use crate::report::{self, Reporter};
 use crate::runtime::{Runtime, Timer};
 use crate::shared::{Shared, State};
+use crate::stats::TunnelStats;
 use crate::stream::Stream;
 
 /// Sessions tried for one stream before it is given up.
@@ -60,6 +61,11 @@ struct Inner<R: Runtime> {
 struct Manager {
     policy: ClientPolicy,
     sessions: HashMap<SessionId, Session>,
+    /// The endpoints of all sessions that are not over, those that take no streams any more
+    /// included.
+    endpoints: HashMap<SessionId, Shared>,
+    /// Counters of sessions that are over.
+    past: TunnelStats,
     /// The task that dials and closes.
     keeper: Option<Waker>,
     /// Tasks that wait for a slot.
@@ -80,6 +86,8 @@ impl<R: Runtime> Client<R> {
         let manager = Arc::new(Mutex::new(Manager {
             policy: ClientPolicy::new(settings.policy),
             sessions: HashMap::new(),
+            endpoints: HashMap::new(),
+            past: TunnelStats::default(),
             keeper: None,
             waiting: Vec::new(),
             is_closed: false,
@@ -110,6 +118,21 @@ impl<R: Runtime> Client<R> {
             }
         }
         Err(io::Error::new(io::ErrorKind::NotConnected, "no session could be kept open"))
+    }
+
+    /// Counters of all sessions since the client was made. Costs a look at each live session.
+    #[must_use]
+    pub fn stats(&self) -> TunnelStats {
+        // A driver that reports an end holds its endpoint and asks for the manager: never the
+        // other way round.
+        let (mut total, endpoints) = {
+            let manager = self.inner.lock();
+            (manager.past, manager.endpoints.values().cloned().collect::<Vec<_>>())
+        };
+        for shared in endpoints {
+            total += TunnelStats::of(&shared.lock().endpoint);
+        }
+        total
     }
 
     /// A stream on a session that the policy gave us.
@@ -191,6 +214,7 @@ impl<R: Runtime> Inner<R> {
         let resolved = self.runtime.blocking(move || address.resolve(port)).await?;
         let (socket, remote) = bind_first(&resolved, &settings.socket)?;
         let local = socket.local_addr()?;
+        self.runtime.spawn(report::small_buffers(settings.socket, socket.buffer_sizes()));
         let udp = self.runtime.udp(socket)?;
         let fresh_seed = crate::clock::seed()?;
         let endpoint = Endpoint::new(
@@ -210,9 +234,14 @@ impl<R: Runtime> Inner<R> {
             reporter.check(&state.endpoint);
             if let Some((key, event)) = event {
                 reporter.observe(&state.endpoint, key, remote, &event);
-                lock(&manager).observe(id, &event);
+                let mut manager = lock(&manager);
+                if matches!(event, Event::Closed(_)) && manager.endpoints.remove(&id).is_some() {
+                    manager.past += TunnelStats::of_ended(&state.endpoint);
+                }
+                manager.observe(id, &event);
             }
         });
+        self.lock().endpoints.insert(id, shared.clone());
         let driver = Driver::new(&self.runtime, udp, shared.clone(), true, observer);
         self.runtime.spawn(driver);
         Ok(Session { shared, key, remote })
@@ -342,22 +371,17 @@ impl<R: Runtime> Future for Keeper<R> {
 }
 
 impl<R: Runtime> Drop for Inner<R> {
-    /// No stream can be opened any more; sessions without streams end.
+    /// No stream can be opened any more; each session ends with its last stream.
     fn drop(&mut self) {
         let mut manager = self.lock();
         manager.is_closed = true;
         manager.wake_keeper();
-        let sessions: Vec<Session> = manager.sessions.drain().map(|(_, session)| session).collect();
+        let endpoints: Vec<Shared> = manager.endpoints.values().cloned().collect();
         drop(manager);
-        for session in sessions {
-            let mut state = session.shared.lock();
-            if state
-                .endpoint
-                .connection_stats(session.key)
-                .is_none_or(|stats| stats.mux.streams == 0)
-            {
-                state.close();
-            }
+        for shared in endpoints {
+            let mut state = shared.lock();
+            state.is_orphan = true;
+            state.wake_driver();
         }
     }
 }

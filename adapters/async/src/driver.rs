@@ -74,16 +74,6 @@ impl<R: Runtime> Driver<R> {
         }
     }
 
-    /// Tells everyone what happened.
-    fn dispatch(&mut self) {
-        let mut state = self.shared.lock();
-        while let Some((key, event)) = state.endpoint.poll_event() {
-            state.wake(key, &event);
-            (self.observer)(&state, Some((key, event)));
-        }
-        (self.observer)(&state, None);
-    }
-
     /// Sends until nothing is left or the socket is full.
     fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         loop {
@@ -115,21 +105,27 @@ impl<R: Runtime> Driver<R> {
 
     /// The host of a connected socket's peer refused a datagram.
     fn refused(&mut self) {
-        if let Some(peer) = self.udp.socket().peer_addr() {
-            self.shared.lock().endpoint.handle_refused(now(), peer);
-        }
+        let Some(peer) = self.udp.socket().peer_addr() else { return };
+        let mut state = self.shared.lock();
+        state.endpoint.handle_refused(now(), peer);
+        // A server that was never heard may still be starting, but nobody waits for it any more.
+        state.is_closed |= state.is_orphan && state.endpoint.total_stats().datagrams_in == 0;
     }
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..ROUNDS {
             let received = self.receive(cx)?;
-            self.shared.lock().endpoint.handle_timeout(now());
-            self.dispatch();
+            {
+                let mut state = self.shared.lock();
+                state.endpoint.handle_timeout(now());
+                dispatch(&mut state, &mut self.observer);
+            }
             self.send(cx)?;
             let deadline = {
                 let mut state = self.shared.lock();
-                let is_done = self.ends_alone && state.endpoint.connections().next().is_none();
-                if state.is_closed || is_done {
+                // Sending makes news as well: a refusal may end the connection.
+                dispatch(&mut state, &mut self.observer);
+                if state.is_closed || self.ends_alone && is_done(&state) {
                     return Poll::Ready(Ok(()));
                 }
                 state.set_driver(cx);
@@ -146,6 +142,21 @@ impl<R: Runtime> Driver<R> {
         cx.waker().wake_by_ref();
         Poll::Pending
     }
+}
+
+/// Tells everyone what happened.
+fn dispatch(state: &mut State, observer: &mut Observer) {
+    while let Some((key, event)) = state.endpoint.poll_event() {
+        state.wake(key, &event);
+        observer(state, Some((key, event)));
+    }
+    observer(state, None);
+}
+
+/// Whether nothing is left to do for an endpoint to which no connection comes any more.
+fn is_done(state: &State) -> bool {
+    let endpoint = &state.endpoint;
+    endpoint.connections().all(|key| state.is_orphan && endpoint.is_idle(key))
 }
 
 impl<R: Runtime> Future for Driver<R> {
@@ -174,9 +185,6 @@ impl<R: Runtime> Drop for Driver<R> {
         for key in keys {
             state.endpoint.close(key);
         }
-        while let Some((key, event)) = state.endpoint.poll_event() {
-            state.wake(key, &event);
-            (self.observer)(&state, Some((key, event)));
-        }
+        dispatch(&mut state, &mut self.observer);
     }
 }

@@ -10,7 +10,9 @@
 //! | `client` | [`Client`]: streams on sessions that are dialled, replaced and buried |
 //! | `server` | [`Server`]: streams that clients open |
 //! | `relay` | [`Relay`]: a TCP connection and a stream, joined |
+//! | `public_names` | the types that adapters show, defined once |
 //! | `report` | log lines, and what is probably wrong |
+//! | `stats` | [`TunnelStats`]: the counters of a whole end |
 //!
 //! See `kcptun-tokio` for a client and a server in twenty lines.
 
@@ -19,11 +21,13 @@
 mod client;
 mod clock;
 mod driver;
+mod public_names;
 mod relay;
 mod report;
 pub mod runtime;
 mod server;
 mod shared;
+mod stats;
 mod stream;
 
 pub use client::{Client, ClientSettings};
@@ -31,6 +35,7 @@ pub use clock::now;
 pub use relay::Relay;
 pub use runtime::Runtime;
 pub use server::{Server, ServerSettings};
+pub use stats::TunnelStats;
 pub use stream::Stream;
 
 pub use kcptun_net::{RemoteAddress, SocketConfig, TargetAddress};

@@ -1,9 +1,12 @@
 //! What the log says of connections.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kcptun_net::{BufferSizes, SocketConfig};
 use kcptun_tunnel::{CloseReason, ConnectionKey, Endpoint, Event, Side};
 use proto_base::Instant;
 
@@ -11,6 +14,33 @@ use crate::now;
 
 /// Least time between two reports of the same trouble.
 const PAUSE: Duration = Duration::from_secs(60);
+
+/// Says, once in a process, that the system granted smaller socket buffers than asked for. A burst
+/// that finds the receive buffer full is lost, which looks like a bad link.
+///
+/// To be spawned: so the line stands behind those with which the program starts.
+pub(crate) async fn small_buffers(asked: SocketConfig, granted: io::Result<BufferSizes>) {
+    static SAID: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+    let Ok(granted) = granted else { return };
+    for (said, name, limit, asked, granted) in [
+        (&SAID[0], "receive", "net.core.rmem_max", asked.receive_buffer, granted.receive),
+        (&SAID[1], "send", "net.core.wmem_max", asked.send_buffer, granted.send),
+    ] {
+        // No kernel grants more than half of its counter: such a value asks for all there is.
+        let asks_for_all = asked > i32::MAX as usize / 2;
+        if granted < asked && !asks_for_all && !said.swap(true, Ordering::Relaxed) {
+            let remedy = if cfg!(any(target_os = "linux", target_os = "android")) {
+                format!("; raise it with: sysctl -w {limit}={asked}")
+            } else {
+                String::new()
+            };
+            tracing::warn!(
+                "the system grants a {name} buffer of {granted} bytes, not {asked} (--sockbuf): \
+                 fast transfers may lose packets{remedy}"
+            );
+        }
+    }
+}
 
 /// Writes log lines for what happens to the connections of an endpoint, and says what is probably
 /// wrong where two ends do not understand each other. Trouble that a peer can cause at will is

@@ -11,9 +11,10 @@ use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
 
 use crate::clock::seed;
 use crate::driver::Driver;
-use crate::report::Reporter;
+use crate::report::{self, Reporter};
 use crate::runtime::Runtime;
 use crate::shared::{Shared, State};
+use crate::stats::TunnelStats;
 use crate::stream::Stream;
 
 /// What a server is told.
@@ -43,8 +44,8 @@ impl Server {
     /// When the address cannot be bound, or a setting cannot work.
     pub fn bind<R: Runtime>(runtime: &R, settings: ServerSettings) -> io::Result<Self> {
         let ServerSettings { listen, cipher, tunnel, socket } = settings;
-        let socket = UdpSocket::bind(listen, &socket)?;
-        let local = socket.local_addr()?;
+        let (asked, socket) = (socket, UdpSocket::bind(listen, &socket)?);
+        let (local, granted) = (socket.local_addr()?, socket.buffer_sizes());
         let udp = runtime.udp(socket)?;
         let version = tunnel.smux.version.number();
         let endpoint = Endpoint::new(tunnel, cipher, Side::Server, seed()?);
@@ -62,6 +63,7 @@ impl Server {
             let remote = reporter.remote(key).unwrap_or(local);
             reporter.observe(&state.endpoint, key, remote, &event);
         });
+        runtime.spawn(report::small_buffers(asked, granted));
         runtime.spawn(Driver::new(runtime, udp, shared.clone(), false, observer));
         Ok(Self { shared, local })
     }
@@ -95,6 +97,12 @@ impl Server {
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.local
+    }
+
+    /// Counters of all sessions since the server was bound. Costs a look at each live session.
+    #[must_use]
+    pub fn stats(&self) -> TunnelStats {
+        TunnelStats::of(&self.shared.lock().endpoint)
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct State {
     acceptor: Option<Waker>,
     /// The driver has ended, or is to end.
     pub(crate) is_closed: bool,
+    /// No stream can be opened any more: the driver ends once what is left has been delivered.
+    pub(crate) is_orphan: bool,
 }
 
 /// Who waits for a stream.
@@ -30,6 +32,14 @@ pub(crate) struct State {
 struct Wakers {
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// Both directions came to their end, and the endpoint has forgotten the stream.
+    has_ended: bool,
+}
+
+impl Wakers {
+    fn wake_all(&mut self) {
+        self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
+    }
 }
 
 impl Shared {
@@ -41,6 +51,7 @@ impl Shared {
             incoming: VecDeque::new(),
             acceptor: None,
             is_closed: false,
+            is_orphan: false,
         })))
     }
 
@@ -78,6 +89,11 @@ impl State {
         self.streams.remove(&(key, id));
     }
 
+    /// Whether a stream came to its end in both directions, which is no failure.
+    pub(crate) fn has_ended(&self, key: ConnectionKey, id: StreamId) -> bool {
+        self.streams.get(&(key, id)).is_some_and(|wakers| wakers.has_ended)
+    }
+
     /// Wakes whom an event concerns.
     pub(crate) fn wake(&mut self, key: ConnectionKey, event: &Event) {
         match *event {
@@ -89,12 +105,16 @@ impl State {
             }
             Event::Readable(id) | Event::Finished(id) => self.wake_stream(key, id, true, false),
             Event::Writable(id) => self.wake_stream(key, id, false, true),
-            Event::Failed(id) | Event::Ended(id) => self.wake_stream(key, id, true, true),
+            Event::Failed(id) => self.wake_stream(key, id, true, true),
+            Event::Ended(id) => {
+                // The handle of the stream is still there: dropping it leaves no such event.
+                let wakers = self.streams.entry((key, id)).or_default();
+                wakers.has_ended = true;
+                wakers.wake_all();
+            }
             Event::Closed(_) => {
                 self.incoming.retain(|&other| other != key);
-                for (_, wakers) in self.streams.extract_if(|&(other, _), _| other == key) {
-                    wakers.reader.into_iter().chain(wakers.writer).for_each(Waker::wake);
-                }
+                self.wake_streams(|other| other == key);
             }
             _ => {}
         }
@@ -123,8 +143,14 @@ impl State {
         self.is_closed = true;
         self.wake_driver();
         self.wake_acceptor();
-        for (_, wakers) in self.streams.drain() {
-            wakers.reader.into_iter().chain(wakers.writer).for_each(Waker::wake);
+        self.wake_streams(|_| true);
+    }
+
+    fn wake_streams(&mut self, which: impl Fn(ConnectionKey) -> bool) {
+        for ((key, _), wakers) in &mut self.streams {
+            if which(*key) {
+                wakers.wake_all();
+            }
         }
     }
 

@@ -79,6 +79,7 @@ impl Stream {
                 Poll::Pending
             }
             Err(StreamError::Finished) => Poll::Ready(Ok(None)),
+            Err(_) if state.has_ended(self.key, self.id) => Poll::Ready(Ok(None)),
             Err(_) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
         }
     }
@@ -128,6 +129,9 @@ impl Stream {
                 Poll::Pending
             }
             Err(StreamError::Closed) => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            Err(_) if state.has_ended(self.key, self.id) => {
+                Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+            }
             Err(_) => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
         }
     }

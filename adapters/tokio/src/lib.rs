@@ -49,7 +49,7 @@ mod stream;
 
 pub use kcptun_async::{
     CipherKind, ClientSettings, Config, PacketCipher, PolicyConfig, RemoteAddress, ServerSettings,
-    SocketConfig, TargetAddress,
+    SocketConfig, TargetAddress, TunnelStats,
 };
 pub use runtime::{Tokio, TokioBytes, TokioListener, TokioTimer, TokioUdp};
 pub use stream::{Client, Server, Stream};

@@ -27,11 +27,12 @@ Commands:
 pub fn client(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = ClientConfig::parse(arguments, &|name| std::env::var_os(name));
     start(Side::Client, outcome, |parsed| {
-        let config = parsed.config;
+        let Parsed { config, warnings } = parsed;
         let log = open_log(config.common.log.as_deref())?;
-        let bound = config.listen.to_string();
-        announce(&log, &config.start_up_lines(&bound), &parsed.warnings);
-        finish(&log, client::run(config))
+        let started = |config: &ClientConfig, bound: &str| {
+            announce(&log, &config.start_up_lines(bound), &warnings);
+        };
+        finish(&log, client::run(config, started))
     })
 }
 
@@ -39,10 +40,12 @@ pub fn client(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 pub fn server(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let outcome = ServerConfig::parse(arguments, &|name| std::env::var_os(name));
     start(Side::Server, outcome, |parsed| {
-        let config = parsed.config;
+        let Parsed { config, warnings } = parsed;
         let log = open_log(config.common.log.as_deref())?;
-        announce(&log, &config.start_up_lines(), &parsed.warnings);
-        finish(&log, server::run(config))
+        let started = |config: &ServerConfig| {
+            announce(&log, &config.start_up_lines(), &warnings);
+        };
+        finish(&log, server::run(config, started))
     })
 }
 
@@ -87,9 +90,6 @@ fn start<C>(
             for problem in problems.iter() {
                 complain(&format_args!("{program}: {problem}\n"));
             }
-            complain(&format_args!(
-                "{program}: nothing was started; {program} -h explains the options\n"
-            ));
             ExitCode::FAILURE
         }
     }

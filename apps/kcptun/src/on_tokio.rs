@@ -10,28 +10,36 @@ pub(crate) fn run(task: impl Future<Output = Result<(), RunError>>) -> Result<()
         .enable_all()
         .build()
         .map_err(|error| RunError::new(format!("the runtime cannot start: {error}")))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
+        // Before the task says anything: who reads its first line may send a signal at once.
+        let stop_signal = stop_signal();
         tokio::select! {
             result = task => result,
-            signal = stop_signal() => {
+            signal = stop_signal => {
                 tracing::info!("{signal}: stopping");
                 Ok(())
             }
         }
-    })
+    });
+    // A look-up of a name may hang for as long as the resolver likes; nobody waits for it.
+    runtime.shutdown_background();
+    result
 }
 
+/// The signals are caught from the call on, not from the first poll on.
 #[cfg(unix)]
-async fn stop_signal() -> &'static str {
+fn stop_signal() -> impl Future<Output = &'static str> {
     use tokio::signal::unix::{SignalKind, signal};
 
-    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => "interrupt",
-        _ = terminate.recv() => "terminated",
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => "interrupt",
+            _ = terminate.recv() => "terminated",
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Running a server: streams in, connections to the target out.
 
 use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -15,21 +17,24 @@ use crate::{RunError, on_tokio, settings};
 /// `--closewait` for servers since kcptun 2024).
 const CLOSE_WAIT: Duration = Duration::from_secs(30);
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it is told to stop. `started` is called once, when all that can fail has
+/// been done.
 ///
 /// # Errors
-/// When the listening address cannot be bound, or a setting cannot work.
-pub fn run(config: ServerConfig) -> Result<(), RunError> {
-    on_tokio::run(serve(Tokio, config))
+/// When a listening address cannot be bound, a socket failed, or a setting cannot work.
+pub fn run(config: ServerConfig, started: impl FnOnce(&ServerConfig)) -> Result<(), RunError> {
+    on_tokio::run(serve(Tokio, config, started))
 }
 
-async fn serve<R: Runtime>(runtime: R, config: ServerConfig) -> Result<(), RunError> {
-    let cipher = settings::cipher(&config.common)?;
-    let mut servers = Vec::new();
-    for port in config.listen.ports().iter() {
-        let server = bind(&runtime, &config, &cipher, port).await?;
+async fn serve<R: Runtime>(
+    runtime: R,
+    config: ServerConfig,
+    started: impl FnOnce(&ServerConfig),
+) -> Result<(), RunError> {
+    let servers = bind_all(&runtime, &config).await?;
+    started(&config);
+    for server in &servers {
         tracing::info!("Listening on: {}/udp", server.local_addr());
-        servers.push(server);
     }
     let relay = RelayPlan {
         target: config.target.clone(),
@@ -39,7 +44,11 @@ async fn serve<R: Runtime>(runtime: R, config: ServerConfig) -> Result<(), RunEr
     poll_fn(|cx| {
         for server in &servers {
             while let Poll::Ready(stream) = server.poll_accept(cx) {
-                let stream = stream.map_err(RunError::new)?;
+                // The reason was logged where it was found.
+                let failed = |_| {
+                    RunError::new(format!("{}/udp: the socket has failed", server.local_addr()))
+                };
+                let stream = stream.map_err(failed)?;
                 runtime.spawn(relay.clone().carry(runtime.clone(), stream));
             }
         }
@@ -48,29 +57,39 @@ async fn serve<R: Runtime>(runtime: R, config: ServerConfig) -> Result<(), RunEr
     .await
 }
 
-/// Binds one port of the range on the first address that can be had.
-async fn bind<R: Runtime>(
+/// One server for each port of the range, or none.
+async fn bind_all<R: Runtime>(runtime: &R, config: &ServerConfig) -> Result<Vec<Server>, RunError> {
+    let cipher = settings::cipher(&config.common)?;
+    let (address, ports) = (config.listen.clone(), config.listen.ports());
+    let at_listen =
+        |error: io::Error| RunError::new(format!("--listen {}: {error}", config.listen));
+    let resolved = runtime.blocking(move || address.resolve(ports.first())).await;
+    let resolved = resolved.map_err(at_listen)?;
+    // No waiting from here on: no server runs before all of them are bound.
+    let bind_port = |port| bind(runtime, config, &cipher, &resolved, port);
+    ports.iter().map(bind_port).collect::<io::Result<_>>().map_err(at_listen)
+}
+
+/// Binds one port, on the first of the host's addresses that this machine has.
+fn bind<R: Runtime>(
     runtime: &R,
     config: &ServerConfig,
     cipher: &PacketCipher,
+    addresses: &[SocketAddr],
     port: u16,
-) -> Result<Server, RunError> {
-    let address = config.listen.clone();
-    let resolved = runtime.blocking(move || address.resolve(port)).await.map_err(RunError::new)?;
-    let mut bound = Err(RunError::new(format!("{}: the name has no address", config.listen)));
-    for listen in resolved {
-        let server = Server::bind(
-            runtime,
-            ServerSettings {
-                listen,
-                cipher: cipher.clone(),
-                tunnel: settings::tunnel(&config.common),
-                socket: settings::socket(&config.common),
-            },
-        );
-        bound = server.map_err(RunError::new);
-        if bound.is_ok() {
-            break;
+) -> io::Result<Server> {
+    let mut bound = Err(io::ErrorKind::NotFound.into());
+    for address in addresses {
+        let settings = ServerSettings {
+            listen: SocketAddr::new(address.ip(), port),
+            cipher: cipher.clone(),
+            tunnel: settings::tunnel(&config.common),
+            socket: settings::socket(&config.common),
+        };
+        bound = Server::bind(runtime, settings);
+        match &bound {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            _ => break,
         }
     }
     bound

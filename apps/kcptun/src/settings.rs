@@ -6,14 +6,11 @@ use kcptun_tunnel::crypt::CipherKind;
 use crate::RunError;
 use crate::config::CommonConfig;
 
-/// Derives the key, as its own two log lines say, and prepares the cipher.
+/// Derives the key and prepares the cipher.
 pub(crate) fn cipher(config: &CommonConfig) -> Result<PacketCipher, RunError> {
-    tracing::info!("initiating key derivation");
     let kind = CipherKind::from_name(config.crypt.name()).unwrap_or(CipherKind::Aes);
-    let cipher = PacketCipher::new(kind, config.key.as_bytes())
-        .map_err(|error| RunError::new(format!("--crypt {}: {error}", config.crypt.name())))?;
-    tracing::info!("key derivation done");
-    Ok(cipher)
+    PacketCipher::new(kind, config.key.as_bytes())
+        .map_err(|error| RunError::new(format!("--crypt {}: {error}", config.crypt.name())))
 }
 
 /// What FEC, KCP, compression and smux are told.

@@ -1,4 +1,4 @@
-//! The binaries as a user meets them, up to the point where they would start.
+//! The binaries as a user meets them: help, refusals, start, and the end by a signal.
 
 mod support;
 
@@ -11,7 +11,12 @@ const SERVER: &str = env!("CARGO_BIN_EXE_kcptun-server");
 const TOOLBOX: &str = env!("CARGO_BIN_EXE_kcptun");
 
 fn run(binary: &str, arguments: &[&str]) -> Output {
-    Command::new(binary).args(arguments).env_remove("KCPTUN_KEY").output().unwrap()
+    Command::new(binary)
+        .args(arguments)
+        .env_remove("KCPTUN_KEY")
+        .env_remove("KCPTUN_LOG")
+        .output()
+        .unwrap()
 }
 
 /// What a successful run prints on standard output; nothing else is printed.
@@ -74,6 +79,142 @@ fn a_log_that_cannot_be_opened_starts_nothing() {
     }
 }
 
+/// A program that runs, with the lines of its log that came so far.
+#[cfg(unix)]
+struct Running {
+    child: std::process::Child,
+    output: std::io::Lines<std::io::BufReader<std::process::ChildStderr>>,
+    lines: Vec<String>,
+}
+
+#[cfg(unix)]
+impl Running {
+    /// Starts `binary` and reads its log to the line that contains `last`.
+    fn start(binary: &str, arguments: &[&str], last: &str) -> Self {
+        use std::io::BufRead as _;
+
+        let mut command = Command::new(binary);
+        command.args(arguments).env_remove("KCPTUN_KEY").env_remove("KCPTUN_LOG");
+        let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
+        let output = std::io::BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut running = Self { child, output, lines: Vec::new() };
+        while !running.lines.last().is_some_and(|line| line.contains(last)) {
+            let line = running.output.next().expect("the log ended").unwrap();
+            running.lines.push(line[20..].to_owned());
+        }
+        running
+    }
+
+    /// Sends a signal, which has to end the program with status 0; the rest of the log.
+    #[track_caller]
+    fn stop(mut self, signal: &str) -> Vec<String> {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        assert_eq!(self.child.wait().unwrap().code(), Some(0), "{signal}");
+        self.output.by_ref().map(|line| line.unwrap()[20..].to_owned()).collect()
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The text behind `front` of the line that begins with it.
+#[cfg(unix)]
+#[track_caller]
+fn value<'l>(lines: &'l [String], front: &str) -> &'l str {
+    lines.iter().find_map(|line| line.strip_prefix(front)).expect(front)
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_starts_without_a_server_and_ends_by_a_signal() {
+    for (local, signal) in [("127.0.0.1:0", "INT"), (":0", "TERM")] {
+        let arguments = ["-l", local, "-r", "127.0.0.1:9", "-key", "k"];
+        let client = Running::start(CLIENT, &arguments, "key derivation done");
+        assert_eq!(client.lines[0], format!("version: {}", env!("CARGO_PKG_VERSION")));
+        assert_eq!(client.lines.len(), 25, "{:?}", client.lines);
+        // The address as bound: with the port that the system chose.
+        let bound = value(&client.lines, "listening on: ").to_owned();
+        let port = bound.rsplit(':').next().unwrap().parse::<u16>().unwrap();
+        assert_ne!(port, 0);
+        assert!(bound.starts_with("127.0.0.1:") || local == ":0", "{bound}");
+        std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        let rest = client.stop(signal);
+        assert!(rest.last().unwrap().ends_with(": stopping"), "{rest:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_client_listens_at_a_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("k.sock");
+    let path = path.to_str().unwrap();
+    let arguments = ["-l", path, "-r", "127.0.0.1:9", "-key", "k"];
+    let client = Running::start(CLIENT, &arguments, "key derivation done");
+    assert_eq!(value(&client.lines, "listening on: "), path);
+    std::os::unix::net::UnixStream::connect(path).unwrap();
+    client.stop("TERM");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_starts_and_ends_by_a_signal() {
+    for signal in ["INT", "TERM"] {
+        // A port that was free a moment ago.
+        let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let listen = format!("127.0.0.1:{port}");
+        let server = Running::start(SERVER, &["-l", &listen, "-key", "k"], "Listening on: ");
+        assert_eq!(value(&server.lines, "listening on: "), listen);
+        assert_eq!(value(&server.lines, "Listening on: "), format!("{listen}/udp"));
+        assert_eq!(server.lines[22], "key derivation done");
+        assert_eq!(server.lines.len(), 24, "{:?}", server.lines);
+        server.stop(signal);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn the_log_file_gets_what_happens_after_the_start_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("log");
+    let arguments = ["-l", "127.0.0.1:0", "-r", "127.0.0.1:9", "-log", path.to_str().unwrap()];
+    let mut child = Command::new(CLIENT).args(arguments).spawn().unwrap();
+    let read = || std::fs::read_to_string(&path).unwrap_or_default();
+    while !read().contains("key derivation done\n") {
+        assert_eq!(child.try_wait().unwrap(), None, "{}", read());
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(read().ends_with(" terminated: stopping\n"), "{}", read());
+}
+
+#[test]
+fn a_range_with_a_port_in_use_starts_nothing() {
+    // Two ports beside each other, of which the second is taken.
+    let (taken, first) = loop {
+        let taken = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        if std::net::UdpSocket::bind(("127.0.0.1", port - 1)).is_ok() {
+            break (taken, port - 1);
+        }
+    };
+    let second = taken.local_addr().unwrap();
+    let listen = format!("127.0.0.1:{first}-{}", second.port());
+    let text = refused(SERVER, &["-l", &listen]);
+    let expected = format!(
+        "error: --listen {listen}: cannot listen on {second}/udp: port in use by another program"
+    );
+    assert_eq!(text.lines().map(|line| &line[20..]).collect::<Vec<_>>(), [expected]);
+}
+
 #[test]
 fn a_port_in_use_is_named_in_the_log_and_on_the_terminal() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -84,6 +225,11 @@ fn a_port_in_use_is_named_in_the_log_and_on_the_terminal() {
     assert!(text.contains(&address), "{text}");
     assert_eq!(text.lines().count(), 1);
     let log = std::fs::read_to_string(&path).unwrap();
-    let last = log.lines().last().unwrap();
-    assert!(last[20..].starts_with("error: ") && last.contains(&address), "{last}");
+    assert_eq!(
+        log.lines().map(|line| &line[20..]).collect::<Vec<_>>(),
+        [format!(
+            "error: --localaddr {address}: cannot listen on {address}/tcp: \
+             port in use by another program"
+        )]
+    );
 }

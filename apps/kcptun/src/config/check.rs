@@ -34,9 +34,25 @@ where
     match values.text(name).parse() {
         Ok(address) => Some(address),
         Err(error) => {
-            values.problem(name, &format!("{error}; write host:port, or :port for all addresses"));
+            let allowed = values.allowed(name);
+            values.problem(name, &format!("{}; allowed: {allowed}", address_fault(&error)));
             None
         }
+    }
+}
+
+/// What is wrong with an address, without the text of it, which stands in front already.
+fn address_fault(error: &AddressError) -> String {
+    match error {
+        AddressError::Malformed(_) => "no port in it".to_owned(),
+        AddressError::PortRange { min, max } if min > max => {
+            "the range of ports runs backwards".to_owned()
+        }
+        AddressError::PortRange { .. } => "ports are 1 to 65535".to_owned(),
+        AddressError::Brackets(_) => "an IPv6 address needs brackets, as in [::1]:3000".to_owned(),
+        AddressError::Port(_) => "ports are 0 to 65535".to_owned(),
+        AddressError::Empty => "empty".to_owned(),
+        other => other.to_string(),
     }
 }
 

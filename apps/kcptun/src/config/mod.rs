@@ -138,7 +138,8 @@ impl ClientConfig {
         })
     }
 
-    /// The start-up lines of the original, in its order, for a client that listens on `bound`.
+    /// The start-up lines of the original, in its order, for a client that listens on `bound` and
+    /// has derived its key.
     #[must_use]
     pub fn start_up_lines(&self, bound: &str) -> Vec<String> {
         start_up::client_lines(self, bound)
@@ -169,7 +170,7 @@ impl ServerConfig {
         })
     }
 
-    /// The start-up lines of the original, in its order.
+    /// The start-up lines of the original, in its order, for a server that has derived its key.
     #[must_use]
     pub fn start_up_lines(&self) -> Vec<String> {
         start_up::server_lines(self)

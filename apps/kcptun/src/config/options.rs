@@ -163,25 +163,29 @@ static OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         alias: Some("l"),
         server: None,
-        help: "listen here for TCP connections: host:port, or :port for all addresses",
+        help: "accept TCP connections here",
+        allowed: "host:port, :port for all addresses, or the path of a unix socket",
         ..text("localaddr", Group::Addresses, "ADDRESS", ":12948")
     },
     OptionSpec {
         alias: Some("r"),
         server: None,
-        help: "UDP address of the kcptun server: host:port",
+        help: "UDP address of the kcptun server; of a range of ports each session draws one",
+        allowed: "host:port or host:first-last",
         ..text("remoteaddr", Group::Addresses, "ADDRESS", "vps:29900")
     },
     OptionSpec {
         alias: Some("l"),
         client: None,
-        help: "listen here for UDP: host:port, or :port for all addresses",
+        help: "receive UDP packets here; a range of ports is received on all of them",
+        allowed: "host:port, :port for all addresses, or either with first-last as port",
         ..text("listen", Group::Addresses, "ADDRESS", ":29900")
     },
     OptionSpec {
         alias: Some("t"),
         client: None,
-        help: "hand connections to this TCP address, host:port, or to the unix socket at this path",
+        help: "hand connections to this TCP address or unix socket",
+        allowed: "host:port, :port for this machine, or the path of a unix socket",
         ..text("target", Group::Addresses, "ADDRESS", "127.0.0.1:12948")
     },
     OptionSpec {

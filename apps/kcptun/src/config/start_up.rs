@@ -112,6 +112,12 @@ fn shared_lines(common: &CommonConfig) -> [String; 10] {
     ]
 }
 
-fn last_lines(common: &CommonConfig) -> [String; 2] {
-    [format!("quiet: {}", common.quiet), "tcp: false".to_owned()]
+fn last_lines(common: &CommonConfig) -> [String; 4] {
+    [
+        format!("quiet: {}", common.quiet),
+        "tcp: false".to_owned(),
+        // Scripts wait for these two. By now the key is there, since what can fail goes first.
+        "initiating key derivation".to_owned(),
+        "key derivation done".to_owned(),
+    ]
 }

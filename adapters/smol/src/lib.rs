@@ -1,0 +1,57 @@
+//! kcptun connections and streams for [smol]: the tunnel inside your own program, on the wire the
+//! same as `kcptun-client` and `kcptun-server`.
+//!
+//! ```
+//! use kcptun_smol::{CipherKind, Client, ClientSettings, Config, PacketCipher, Server, ServerSettings};
+//! use smol::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # fn main() -> std::io::Result<()> {
+//! smol::block_on(async {
+//!     let cipher = PacketCipher::new(CipherKind::Aes, b"a long and random key").unwrap();
+//!     let server = Server::bind(ServerSettings {
+//!         listen: "127.0.0.1:0".parse().unwrap(),
+//!         cipher: cipher.clone(),
+//!         tunnel: Config::default(),
+//!         socket: Default::default(),
+//!     })?;
+//!     let client = Client::new(ClientSettings {
+//!         remote: server.local_addr().to_string().parse().unwrap(),
+//!         cipher,
+//!         tunnel: Config::default(),
+//!         socket: Default::default(),
+//!         policy: Default::default(),
+//!     });
+//!
+//!     let mut question = client.open().await?;
+//!     question.write_all(b"hello").await?;
+//!     question.close().await?; // half close: the answer still comes
+//!
+//!     let mut answer = server.accept().await?;
+//!     let mut text = String::new();
+//!     answer.read_to_string(&mut text).await?;
+//!     answer.write_all(text.to_uppercase().as_bytes()).await?;
+//!     answer.close().await?;
+//!
+//!     let mut text = String::new();
+//!     question.read_to_string(&mut text).await?;
+//!     assert_eq!(text, "HELLO");
+//! #   Ok(())
+//! })
+//! # }
+//! ```
+//!
+//! A [`Stream`] is `Send + 'static`, so it may be moved to any task. Tasks run on smol's global
+//! executor, or on one of yours: see [`Smol`]. Everything that is not a socket, a timer or a task
+//! is in `kcptun-async`, and the protocol itself in `kcptun-tunnel`.
+
+#![forbid(unsafe_code)]
+
+mod runtime;
+mod stream;
+
+pub use kcptun_async::{
+    CipherKind, ClientSettings, Config, PacketCipher, PolicyConfig, RemoteAddress, ServerSettings,
+    SocketConfig, TargetAddress, TunnelStats,
+};
+pub use runtime::{Smol, SmolBytes, SmolListener, SmolTimer, SmolUdp};
+pub use stream::{Client, Server, Stream};

@@ -1,0 +1,65 @@
+//! What every runtime's adapter has to do, as one suite.
+//!
+//! A behaviour is one function, generic over [`Runtime`](kcptun_async::Runtime); [`suite!`] makes
+//! tests of all of them for one [`Platform`]. Sockets, timers and tasks are real, on loopback.
+//!
+//! | module | what is asked of the adapters |
+//! |---|---|
+//! | [`streams`] | bytes arrive whole in both directions, ends arrive, slow readers hold writers back |
+//! | [`sessions`] | servers that start late or come back, other keys, noise, ends that go in any order |
+//! | [`relays`] | TCP connections and unix sockets, carried from a listener to a target |
+//!
+//! That nothing leaks is asked in every test: when a behaviour is over, all it made is dropped, and
+//! the test waits until the runtime has no task left. What hangs fails.
+
+pub mod platform;
+pub mod relays;
+pub mod sessions;
+pub mod streams;
+pub mod support;
+
+pub use platform::{Platform, Smol, Tokio};
+
+/// Makes a test of each behaviour for a platform.
+#[macro_export]
+macro_rules! suite {
+    ($platform:ty) => {
+        $crate::suite!($platform: streams {
+            megabytes_cross_on_many_streams,
+            the_asking_end_closes_first,
+            the_answering_end_closes_first,
+            what_was_written_before_a_drop_arrives,
+            a_slow_reader_holds_its_writer_back,
+            a_hundred_streams_come_and_go,
+        });
+        $crate::suite!($platform: sessions {
+            a_client_may_start_before_its_server,
+            a_server_comes_back,
+            another_key_never_connects,
+            noise_does_no_harm,
+            streams_outlive_their_client,
+            the_last_words_of_a_client_arrive,
+            waiting_for_a_stream_may_be_given_up,
+            a_server_that_goes_resets_its_streams,
+            a_refusal_resets_streams,
+        });
+        $crate::suite!($platform: relays {
+            tcp_is_carried,
+            #[cfg(unix)]
+            unix_sockets_are_carried,
+            a_target_that_is_not_there_ends_the_connection,
+            a_target_that_resets_ends_the_connection,
+        });
+    };
+    ($platform:ty: $module:ident { $($(#[$cfg:meta])* $behaviour:ident),* $(,)? }) => {
+        mod $module {
+            $(
+                $(#[$cfg])*
+                #[test]
+                fn $behaviour() {
+                    <$platform as $crate::Platform>::run($crate::$module::$behaviour);
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,206 @@
+//! Connections of the operating system, carried from a listener to a target. Their ends are plain
+//! blocking sockets on threads, so that what is compared with is not ours.
+
+use std::future::{Future, poll_fn};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::pin::pin;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use kcptun_async::runtime::Listener as _;
+use kcptun_async::{Client, Relay, Runtime, Server, TargetAddress};
+
+use crate::support::{pattern, tunnel};
+
+/// For half-closed connections; longer than any behaviour takes.
+const CLOSE_WAIT: Duration = Duration::from_secs(60);
+
+/// A question of two megabytes over TCP, to its end; then the answer, to its end.
+pub async fn tcp_is_carried<R: Runtime>(runtime: R) {
+    let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let to = target.local_addr().expect("an address").to_string();
+    let answering = thread::spawn(move || answer(target.accept()?.0));
+    carry(&runtime, "127.0.0.1:0", &to, |local| async {
+        let asking = thread::spawn(move || ask(TcpStream::connect(local)?));
+        join(&runtime, asking).await.expect("an answer");
+        join(&runtime, answering).await.expect("a question");
+    })
+    .await;
+}
+
+/// The same over unix sockets.
+#[cfg(unix)]
+pub async fn unix_sockets_are_carried<R: Runtime>(runtime: R) {
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let (listen, to) = (folder.path().join("listen"), folder.path().join("target"));
+    let target = UnixListener::bind(&to).expect("a free path");
+    let answering = thread::spawn(move || answer(target.accept()?.0));
+    let (listen, to) = (listen.display().to_string(), to.display().to_string());
+    carry(&runtime, &listen, &to, |local| async {
+        assert_eq!(local, listen);
+        let asking = thread::spawn(move || ask(UnixStream::connect(local)?));
+        join(&runtime, asking).await.expect("an answer");
+        join(&runtime, answering).await.expect("a question");
+    })
+    .await;
+}
+
+/// A connection whose target is not there ends without a byte.
+pub async fn a_target_that_is_not_there_ends_the_connection<R: Runtime>(runtime: R) {
+    let to = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address").to_string()
+    };
+    carry(&runtime, "127.0.0.1:0", &to, |local| async {
+        let asking = thread::spawn(move || {
+            let mut connection = TcpStream::connect(local)?;
+            connection.write_all(b"is anybody there?")?;
+            connection.read_to_end(&mut Vec::new())
+        });
+        assert_eq!(join(&runtime, asking).await.expect("an end"), 0);
+    })
+    .await;
+}
+
+/// A target that resets its connection ends the stream and the client's connection, though the
+/// client would go on writing and reading for ever.
+pub async fn a_target_that_resets_ends_the_connection<R: Runtime>(runtime: R) {
+    let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let to = target.local_addr().expect("an address").to_string();
+    let resetting = thread::spawn(move || {
+        let mut connection = target.accept()?.0;
+        // Unread bytes make the drop a reset.
+        connection.read_exact(&mut [0; 1_000])
+    });
+    carry(&runtime, "127.0.0.1:0", &to, |local| async {
+        let asking = thread::spawn(move || {
+            let mut connection = TcpStream::connect(local)?;
+            let mut writer = connection.try_clone()?;
+            let writing = thread::spawn(move || {
+                let piece = pattern(1, 65_536);
+                while writer.write_all(&piece).is_ok() {}
+            });
+            // The end comes as such or as a reset.
+            let _ = connection.read_to_end(&mut Vec::new());
+            drop(connection.shutdown(Shutdown::Both));
+            writing.join().map_err(|_| io::Error::other("the writer failed"))
+        });
+        join(&runtime, resetting).await.expect("a question");
+        join(&runtime, asking).await.expect("an end");
+    })
+    .await;
+}
+
+/// A blocking connection that can end one direction.
+trait Connection: Read + Write + Send + Sized + 'static {
+    fn end_writing(&self) -> io::Result<()>;
+    fn second(&self) -> io::Result<Self>;
+}
+
+impl Connection for TcpStream {
+    fn end_writing(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn second(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+}
+
+#[cfg(unix)]
+impl Connection for std::os::unix::net::UnixStream {
+    fn end_writing(&self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn second(&self) -> io::Result<Self> {
+        self.try_clone()
+    }
+}
+
+const QUESTION: usize = 2 << 20;
+const ANSWER: usize = 1 << 20;
+/// What the target says before it has heard a byte.
+const GREETING: &[u8] = b"220 ready\r\n";
+
+fn ask(mut connection: impl Connection) -> io::Result<()> {
+    let mut greeting = [0; GREETING.len()];
+    let mut writer = connection.second()?;
+    let writing = thread::spawn(move || {
+        writer.write_all(&pattern(1, QUESTION))?;
+        writer.end_writing()
+    });
+    connection.read_exact(&mut greeting)?;
+    assert_eq!(greeting, GREETING);
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    assert!(answer == pattern(2, ANSWER), "{} bytes", answer.len());
+    writing.join().map_err(|_| io::Error::other("the writer failed"))?
+}
+
+fn answer(mut connection: impl Connection) -> io::Result<()> {
+    connection.write_all(GREETING)?;
+    let mut question = Vec::new();
+    connection.read_to_end(&mut question)?;
+    assert!(question == pattern(1, QUESTION), "{} bytes", question.len());
+    connection.write_all(&pattern(2, ANSWER))
+}
+
+/// What a thread says.
+async fn join<R: Runtime, T: Send + 'static>(runtime: &R, thread: JoinHandle<T>) -> T {
+    let result = runtime.blocking(move || thread.join()).await;
+    result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// Carries connections from `listen` to `target` through a tunnel until `behaviour`, told where
+/// they are accepted, is over.
+async fn carry<R: Runtime, F: Future<Output = ()>>(
+    runtime: &R,
+    listen: &str,
+    target: &str,
+    behaviour: impl FnOnce(String) -> F,
+) {
+    let listen = listen.parse().expect("an address");
+    let listener = kcptun_net::tcp::listen(&listen).expect("a free address");
+    let listener = runtime.listener(listener).expect("a listener");
+    let (client, server) = tunnel(runtime);
+    let target = target.parse().expect("an address");
+    let mut behaviour = pin!(behaviour(listener.local()));
+    let mut accepting = pin!(accept(runtime, &listener, client));
+    let mut serving = pin!(serve(runtime, server, target));
+    poll_fn(|cx| {
+        let _ = accepting.as_mut().poll(cx);
+        let _ = serving.as_mut().poll(cx);
+        behaviour.as_mut().poll(cx)
+    })
+    .await;
+}
+
+/// The client's end, for ever.
+async fn accept<R: Runtime>(runtime: &R, listener: &R::Listener, client: Client<R>) {
+    loop {
+        let tcp = listener.accept().await.expect("a connection");
+        let (runtime, client) = (runtime.clone(), client.clone());
+        runtime.clone().spawn(async move {
+            let stream = client.open().await.expect("a stream");
+            // Connections may be reset: both sides see what matters.
+            let _ = Relay::new(&runtime, stream, tcp, CLOSE_WAIT, false).await;
+        });
+    }
+}
+
+/// The server's end, for ever.
+async fn serve<R: Runtime>(runtime: &R, server: Server, target: TargetAddress) {
+    loop {
+        let stream = server.accept().await.expect("a stream");
+        let (runtime, target) = (runtime.clone(), target.clone());
+        runtime.clone().spawn(async move {
+            if let Ok(tcp) = runtime.connect(target).await {
+                let _ = Relay::new(&runtime, stream, tcp, CLOSE_WAIT, false).await;
+            }
+        });
+    }
+}

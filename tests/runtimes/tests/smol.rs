@@ -1,0 +1,3 @@
+//! The suite on smol.
+
+kcptun_runtimes::suite!(kcptun_runtimes::Smol);

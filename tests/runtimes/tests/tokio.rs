@@ -1,0 +1,3 @@
+//! The suite on tokio.
+
+kcptun_runtimes::suite!(kcptun_runtimes::Tokio);
