@@ -38,6 +38,10 @@ pub use server::{Server, ServerSettings};
 pub use stats::TunnelStats;
 pub use stream::Stream;
 
+/// The fastest FEC arithmetic that this CPU has, for [`Config::fec_kernel`], whose default is
+/// portable code.
+#[cfg(feature = "simd")]
+pub use fec_simd::detect as detect_fec_kernel;
 pub use kcptun_net::{RemoteAddress, SocketConfig, TargetAddress};
 pub use kcptun_tunnel::Config;
 pub use kcptun_tunnel::crypt::{CipherKind, PacketCipher};

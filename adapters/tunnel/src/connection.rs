@@ -214,7 +214,8 @@ impl Connection {
     /// Whether the peer owes answers and has not been heard for a while. One that was never heard
     /// may still be starting, and loses nothing by it.
     pub(crate) fn is_deaf(&self, now: Instant) -> bool {
-        self.kcp.is_proven() && self.kcp.in_flight() > 0 && now - self.kcp.last_heard() >= DEAF
+        let was_heard = self.stats.datagrams_in > 0;
+        was_heard && self.kcp.in_flight() > 0 && now - self.kcp.last_heard() >= DEAF
     }
 
     /// Whether nothing may be sent before the peer has shown that its address receives.

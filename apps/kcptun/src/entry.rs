@@ -14,11 +14,13 @@ use crate::{RunError, client, server};
 const TOOLBOX: &str = "\
 kcptun: TCP over lossy, long and throttled links.
 
-Usage: kcptun <COMMAND> [OPTIONS]
+Usage: kcptun [COMMAND] [OPTIONS]
 
 Commands:
+  demo      show the tunnel at work on a bad link (also without any command)
   client    accept TCP connections and carry them to a server (also: kcptun-client)
   server    take connections from clients and hand them to a target (also: kcptun-server)
+  link      put any UDP program behind a bad link
   help      print this page; `kcptun <COMMAND> -h` explains a command
   version   print the version
 ";
@@ -56,12 +58,10 @@ pub fn toolbox(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match command.as_ref().map(|word| word.to_string_lossy()).as_deref() {
         Some("client") => client(arguments),
         Some("server") => server(arguments),
+        Some("link") => crate::link::run(arguments),
+        None | Some("demo") => crate::demo::run(arguments),
         Some("help" | "h" | "-h" | "--h" | "-help" | "--help") => print(TOOLBOX),
         Some("version" | "-v" | "--v" | "-version" | "--version") => print(&version_line()),
-        None => {
-            complain(&TOOLBOX);
-            ExitCode::FAILURE
-        }
         Some(word) => {
             let word = crate::config::message::shown(word);
             complain(&format_args!("kcptun: {word}: no such command; `kcptun help` lists them\n"));

@@ -13,6 +13,7 @@
 //! * [`log`]: lines as Go's `log` package writes them, and the bridge from `tracing`.
 //! * [`entry`]: what the binaries do from `main` on.
 //! * [`client`], [`server`]: listeners, relays and log lines around `kcptun-async`.
+//! * [`demo`], [`link`]: the tunnel at work in one process; a bad link for any UDP program.
 //!
 //! ```
 //! use kcptun::config::{ClientConfig, Outcome};
@@ -30,12 +31,15 @@
 pub mod arguments;
 pub mod client;
 pub mod config;
+pub mod demo;
 pub mod entry;
+pub mod link;
 pub mod log;
 mod on_tokio;
 mod run_error;
 pub mod server;
 mod settings;
+mod terminal;
 
 pub use run_error::RunError;
 

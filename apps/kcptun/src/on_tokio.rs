@@ -28,7 +28,7 @@ pub(crate) fn run(task: impl Future<Output = Result<(), RunError>>) -> Result<()
 
 /// The signals are caught from the call on, not from the first poll on.
 #[cfg(unix)]
-fn stop_signal() -> impl Future<Output = &'static str> {
+pub(crate) fn stop_signal() -> impl Future<Output = &'static str> {
     use tokio::signal::unix::{SignalKind, signal};
 
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
@@ -44,7 +44,7 @@ fn stop_signal() -> impl Future<Output = &'static str> {
 }
 
 #[cfg(not(unix))]
-async fn stop_signal() -> &'static str {
+pub(crate) async fn stop_signal() -> &'static str {
     match tokio::signal::ctrl_c().await {
         Ok(()) => "interrupt",
         Err(_) => std::future::pending().await,

@@ -23,6 +23,8 @@ pub(crate) fn tunnel(config: &CommonConfig) -> Config {
     Config {
         mtu: usize::from(config.mtu),
         fec: shape,
+        #[cfg(feature = "simd")]
+        fec_kernel: fec_simd::detect(),
         compression: config.compression,
         kcp: kcp_proto::Config {
             nodelay: config.timing.nodelay,
