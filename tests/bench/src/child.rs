@@ -12,8 +12,9 @@ use crate::failure::Failure;
 
 /// The first argument of this program when it stands in for a process under test.
 pub(crate) const STAND_IN: &str = "stand-in-for";
-/// Begins the line that names the process id.
+/// Stand around the process id in the line that names it. A line without its end may be cut.
 const ID: &str = "bench process id ";
+const END: &str = " is ready";
 const START_LIMIT: Duration = Duration::from_secs(10);
 
 /// A running process and its id.
@@ -33,8 +34,8 @@ impl Child {
         command.arg(STAND_IN).arg(std::process::id().to_string()).arg(program).args(args);
         let process = Process::spawn(&format!("{name} {}", args.join(" ")), command);
         let id = process
-            .wait_line(START_LIMIT, |line| line.starts_with(ID))
-            .and_then(|line| line.strip_prefix(ID)?.parse().ok());
+            .wait_line(START_LIMIT, |line| id_in(line).is_some())
+            .and_then(|line| id_in(&line));
         match id {
             Some(id) => Ok(Self { process, id }),
             None => Err(Failure(format!("{name} did not start: {}", process.log()))),
@@ -54,7 +55,32 @@ pub(crate) fn stand_in(args: &[String]) -> Failure {
     if getppid().map(|id| id.as_raw_nonzero().to_string()).as_deref() != Some(parent.as_str()) {
         return Failure("the parent is gone".into());
     }
-    eprintln!("{ID}{}", std::process::id());
+    eprintln!("{ID}{}{END}", std::process::id());
     let error = Command::new(program).args(args).exec();
     Failure(format!("cannot run {program}: {error}"))
+}
+
+fn id_in(line: &str) -> Option<u32> {
+    line.strip_prefix(ID)?.strip_suffix(END)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_taken_from_a_whole_line_only() {
+        let line = format!("{ID}4711{END}");
+        assert_eq!(id_in(&line), Some(4711));
+        for len in 0..line.len() {
+            assert_eq!(id_in(&line[..len]), None, "{len}");
+        }
+    }
+
+    #[test]
+    fn nobody_stands_in_for_a_lost_parent() {
+        // Without a parent of that id nothing is run, or this test would become `true`.
+        let failure = stand_in(&["0".into(), "true".into()]);
+        assert!(failure.to_string().contains("parent"), "{failure}");
+    }
 }

@@ -249,3 +249,36 @@ fn noise() -> Vec<u8> {
     }
     block
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_answer_is_as_long_as_it_says() {
+        let text = std::str::from_utf8(RESPONSE).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let length = head.split("Content-Length: ").nth(1).unwrap().split('\r').next().unwrap();
+        assert_eq!(length.parse(), Ok(body.len()));
+    }
+
+    #[test]
+    fn bytes_move_both_ways_and_are_counted() {
+        let service = Service::start().unwrap();
+        for is_upload in [false, true] {
+            let bulk = service.bulk(service.address(), is_upload).unwrap();
+            let moved = || bulk.delivered() > 3 * BLOCK as u64;
+            assert!(kcptun_interop::wait_until(Duration::from_secs(30), moved));
+        }
+        assert!(!service.is_garbled());
+    }
+
+    #[test]
+    fn a_wrong_byte_is_noticed() {
+        let service = Service::start().unwrap();
+        let mut stream = service.connect(service.address(), Job::Upload).unwrap();
+        let wrong = !service.shared.block[0];
+        stream.write_all(&[wrong]).unwrap();
+        assert!(kcptun_interop::wait_until(Duration::from_secs(30), || service.is_garbled()));
+    }
+}
