@@ -66,7 +66,7 @@ impl Kcp<'_> {
         if header.command == Command::Ack {
             // Before una frees the segment: which transmission arrived is evidence.
             let (now, offset) = (self.now, self.clock_offset);
-            let is_latest = self.sender.handle_ack(
+            self.sender.handle_ack(
                 header.sn,
                 header.ts,
                 |at| wire_ms(at, offset),
@@ -74,7 +74,7 @@ impl Kcp<'_> {
                 &self.rtt,
                 &mut self.stats,
             );
-            self.is_proven |= is_latest;
+            self.is_proven |= self.is_echo(header);
             input.last_ack = Some(header.ts);
         }
         input.freed +=
@@ -85,6 +85,16 @@ impl Kcp<'_> {
             Command::AskWindow => self.flush.tell_window = true,
             Command::TellWindow => {}
         }
+    }
+
+    /// Whether an ack repeats a time that our wire clock has shown since the conversation began. Its
+    /// offset is random, so who has not received anything of ours guesses one in 2^32 for each
+    /// millisecond of that time. (Whether the segment is still in flight does not matter: in traffic
+    /// both ways the una of the data in front of the ack has freed it.)
+    fn is_echo(&self, ack: Header) -> bool {
+        let age = wire_ms(self.now, self.clock_offset).ahead_of(ack.ts);
+        let life = (self.now - self.started).as_millis();
+        u128::try_from(age).is_ok_and(|age| age <= life) && ack.sn.is_before(self.sender.next)
     }
 
     fn handle_push(&mut self, pool: &mut Pool<'_>, header: Header, data: &[u8], via: Via) {

@@ -99,6 +99,7 @@ pub struct Kcp<'s> {
     /// Since when something has been in flight without pause.
     pub(crate) waiting_since: Option<Instant>,
     pub(crate) is_suspect: bool,
+    pub(crate) started: Instant,
     /// The peer echoed a transmission of ours.
     pub(crate) is_proven: bool,
     /// When una left 0, at the start or after a wrap: acks of later transmissions that say una 0
@@ -147,6 +148,7 @@ impl<'s> Kcp<'s> {
             last_heard: now,
             waiting_since: None,
             is_suspect: false,
+            started: now,
             is_proven: false,
             settled_at: None,
             events: Events::default(),
@@ -316,7 +318,7 @@ impl<'s> Kcp<'s> {
         self.remote_window
     }
 
-    /// Whether the peer echoed a number and clock that we sent, so that its address receives.
+    /// Whether the peer echoed our wire clock, so that its address receives.
     pub const fn is_proven(&self) -> bool {
         self.is_proven
     }

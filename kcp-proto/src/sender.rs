@@ -184,8 +184,7 @@ impl<'s> Sender<'s> {
         freed
     }
 
-    /// The peer acknowledges the transmission of `sn` stamped `ts`. Tells whether that is exactly
-    /// the latest transmission we made of it.
+    /// The peer acknowledges the transmission of `sn` stamped `ts`.
     pub(crate) fn handle_ack(
         &mut self,
         sn: Sn,
@@ -194,16 +193,15 @@ impl<'s> Sender<'s> {
         now: Instant,
         rtt: &Rtt,
         stats: &mut Stats,
-    ) -> bool {
+    ) {
         if sn.is_before(self.una) || !sn.is_before(self.next) {
-            return false;
+            return;
         }
         let segment = &mut self.segments[sn.get()];
         if segment.place == Place::Acked {
-            return false;
+            return;
         }
-        let is_latest = wire(segment.sent_at) == ts;
-        if is_latest {
+        if wire(segment.sent_at) == ts {
             self.evidence.on_ack(segment.order, now - segment.sent_at);
         } else if segment.transmissions > 1 && segment.twin == Twin::No {
             stats.spurious_retransmits += 1;
@@ -213,7 +211,6 @@ impl<'s> Sender<'s> {
         self.segments[sn.get()].place = Place::Acked;
         self.last_progress = now;
         self.delivered += 1;
-        is_latest
     }
 
     /// Takes segments that `resend` later transmissions overtook to the resend list.

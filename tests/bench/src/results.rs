@@ -120,7 +120,7 @@ fn charts(records: &[Record], machine: &Machine, peer: &str) -> Vec<(String, Str
             if kept.ours.is_empty() && kept.peer.is_empty() {
                 continue;
             }
-            let title = format!("{}, {}: share of round trips", group.title(), record.case.name);
+            let title = format!("{}, {}: share of round trips", group.name(), record.case.name);
             let curves = [
                 Curve { name: "direct", class: "direct", samples: &kept.direct },
                 Curve { name: "ours", class: "ours", samples: &kept.ours },
