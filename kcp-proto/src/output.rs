@@ -59,7 +59,8 @@ impl Kcp<'_> {
         loop {
             let Some(segment) = self.sender.next_outgoing(pool, self.allowance()) else {
                 if !self.flush.take_early() {
-                    if self.sender.has_queued() {
+                    // Either something waits, or the window is so full that nothing could.
+                    if self.sender.has_queued() || self.sender.free() == 0 {
                         self.flight.on_full();
                     }
                     return Ok(());
