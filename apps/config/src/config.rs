@@ -1,32 +1,19 @@
 //! The checked configuration of a client or server.
-//!
-//! [`ClientConfig::parse`] and [`ServerConfig::parse`] are the only way to make one, so whoever
-//! holds one need not check anything again.
-
-mod check;
-mod command;
-mod kinds;
-pub(crate) mod message;
-pub(crate) mod number;
-pub mod options;
-mod start_up;
-mod values;
 
 use std::ffi::OsString;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
-
-pub use command::{command, help};
-pub use kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, Timing};
-pub use message::{Problem, Problems, Warning};
-pub use values::Environment;
 
 use kcptun_net::{BindAddress, ListenAddress, RemoteAddress, TargetAddress};
 
 use crate::arguments::{Arguments, Request};
-use options::Side;
-use start_up::Given;
-use values::Values;
+use crate::kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, SnmpLog, Timing};
+use crate::message::{Problems, Warning};
+use crate::options::Side;
+use crate::start_up::{self, Given};
+use crate::values::{Environment, Values};
+use crate::{check, help};
 
 /// The configuration of a client.
 #[derive(Clone, Debug)]
@@ -37,6 +24,11 @@ pub struct ClientConfig {
     pub remote: RemoteAddress,
     /// Sessions to hold, used in turn.
     pub conn: u16,
+    /// Age at which a session takes no more connections; `None`: never.
+    pub auto_expire: Option<Duration>,
+    /// How long after that age a session is closed, with the connections it still has. Without
+    /// effect when `auto_expire` is `None`.
+    pub scavenge_ttl: Duration,
     /// What client and server share.
     pub common: CommonConfig,
 }
@@ -48,6 +40,8 @@ pub struct ServerConfig {
     pub listen: BindAddress,
     /// Where to hand connections on. A name is looked up for each connection.
     pub target: TargetAddress,
+    /// UDP sockets for each port, with a thread each: 1 to 64.
+    pub shards: u16,
     /// What client and server share.
     pub common: CommonConfig,
 }
@@ -74,6 +68,8 @@ pub struct CommonConfig {
     pub receive_window: u16,
     /// The group of forward error correction; `None`: off, no header.
     pub fec: Option<FecShape>,
+    /// Most bytes per second that a session sends, parity included; `None`: no limit.
+    pub rate_limit: Option<NonZeroU64>,
     /// Whether sessions are compressed.
     pub compression: bool,
     /// The traffic class of outgoing packets.
@@ -86,13 +82,23 @@ pub struct CommonConfig {
     pub session_buffer: u32,
     /// Unread received data that a stream may hold, in bytes: 1 to `session_buffer`.
     pub stream_buffer: u32,
+    /// Most bytes of data in a frame sent, at least 1.
+    pub frame_size: u16,
     /// Time between signs of life: 1 to 30 s.
     pub keepalive: Duration,
+    /// How long a direction that has ended waits before its end is passed on; at most 68 years.
+    pub close_wait: Duration,
     /// No log lines about single streams.
     pub quiet: bool,
     /// The file to append the log to; `None`: standard error.
     pub log: Option<PathBuf>,
-    given: Given,
+    /// The file to append the counters to; `None`: none.
+    pub snmp: Option<SnmpLog>,
+    /// Where to serve profiles and counters, on one port; `None`: nowhere.
+    pub pprof: Option<BindAddress>,
+    /// Where to serve the status page and metrics, on one port; `None`: nowhere.
+    pub status: Option<BindAddress>,
+    pub(crate) given: Given,
 }
 
 /// A configuration and what should be said about it.
@@ -114,7 +120,8 @@ pub enum Outcome<C> {
 }
 
 impl ClientConfig {
-    /// Reads the arguments of `kcptun-client` (without the program's name) and the environment.
+    /// Reads the arguments of `kcptun-client` (without the program's name), the environment, and
+    /// the file of `-c`.
     ///
     /// # Errors
     ///
@@ -124,18 +131,7 @@ impl ClientConfig {
         I: IntoIterator,
         I::Item: Into<OsString>,
     {
-        parse(Side::Client, arguments, environment, |values| {
-            let listen = check::address(values, "localaddr");
-            let path = match &listen {
-                Some(ListenAddress::Unix(path)) => Some(path.as_path()),
-                _ => None,
-            };
-            check::warn_of_path(values, "localaddr", path);
-            let remote = check::address(values, "remoteaddr");
-            let conn = check::conn(values);
-            let common = check::common(values);
-            Some(Self { listen: listen?, remote: remote?, conn: conn?, common: common? })
-        })
+        parse(Side::Client, arguments, environment, check::client)
     }
 
     /// The start-up lines of the original, in its order, for a client that listens on `bound` and
@@ -147,7 +143,8 @@ impl ClientConfig {
 }
 
 impl ServerConfig {
-    /// Reads the arguments of `kcptun-server` (without the program's name) and the environment.
+    /// Reads the arguments of `kcptun-server` (without the program's name), the environment, and
+    /// the file of `-c`.
     ///
     /// # Errors
     ///
@@ -157,17 +154,7 @@ impl ServerConfig {
         I: IntoIterator,
         I::Item: Into<OsString>,
     {
-        parse(Side::Server, arguments, environment, |values| {
-            let listen = check::address(values, "listen");
-            let target = check::address(values, "target");
-            let path = match &target {
-                Some(TargetAddress::Unix(path)) => Some(path.as_path()),
-                _ => None,
-            };
-            check::warn_of_path(values, "target", path);
-            let common = check::common(values);
-            Some(Self { listen: listen?, target: target?, common: common? })
-        })
+        parse(Side::Server, arguments, environment, check::server)
     }
 
     /// The start-up lines of the original, in its order, for a server that has derived its key.

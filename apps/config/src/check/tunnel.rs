@@ -1,19 +1,9 @@
-//! From the values given to values that can be used.
-//!
-//! Each rule says what kcptun 20210624 (kcp-go 5.6.1, smux 1.5.16) does with the value. What it
-//! starts with is kept, with a warning; what makes it exit, crash or never carry a byte is a
-//! problem.
+//! What goes over the wire, and the memory behind it.
 
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
-use kcptun_net::AddressError;
-
-use super::CommonConfig;
-use super::kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, Timing};
-use super::start_up::Given;
-use super::values::Values;
+use crate::kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, Timing};
+use crate::values::Values;
 
 /// The key that both ends of the original use when none is given (spelled so).
 const DEFAULT_KEY: &[u8] = b"it's a secrect";
@@ -26,103 +16,7 @@ const KCP_HEADER: u16 = 24;
 /// Most shards in a group, data and parity together: points of GF(2^8).
 const MAX_SHARDS: i64 = 256;
 
-/// An address in any of the forms that kcptun writes.
-pub(super) fn address<A>(values: &mut Values, name: &str) -> Option<A>
-where
-    A: FromStr<Err = AddressError>,
-{
-    match values.text(name).parse() {
-        Ok(address) => Some(address),
-        Err(error) => {
-            let allowed = values.allowed(name);
-            values.problem(name, &format!("{}; allowed: {allowed}", address_fault(&error)));
-            None
-        }
-    }
-}
-
-/// What is wrong with an address, without the text of it, which stands in front already.
-fn address_fault(error: &AddressError) -> String {
-    match error {
-        AddressError::Malformed(_) => "no port in it".to_owned(),
-        AddressError::PortRange { min, max } if min > max => {
-            "the range of ports runs backwards".to_owned()
-        }
-        AddressError::PortRange { .. } => "ports are 1 to 65535".to_owned(),
-        AddressError::Brackets(_) => "an IPv6 address needs brackets, as in [::1]:3000".to_owned(),
-        AddressError::Port(_) => "ports are 0 to 65535".to_owned(),
-        AddressError::Empty => "empty".to_owned(),
-        other => other.to_string(),
-    }
-}
-
-/// What does not split into host and port is the path of a unix socket.
-pub(super) fn warn_of_path(values: &mut Values, name: &str, path: Option<&Path>) {
-    if path.is_some_and(|path| !path.to_string_lossy().contains(['/', '@'])) {
-        values.warn(name, "not host:port, so it is the path of a unix socket");
-    }
-}
-
-/// The original keeps the low 16 bits and divides by them; kcptun 2025 refuses 0 and below.
-pub(super) fn conn(values: &mut Values) -> Option<u16> {
-    let conn = values.bounded("conn", 1, i64::MAX)?;
-    match u16::try_from(conn % 65_536) {
-        Ok(0) | Err(_) => {
-            values.problem("conn", "allowed: 1 to 65535");
-            None
-        }
-        Ok(kept) => {
-            if i64::from(kept) != conn {
-                values.warn("conn", &format!("above 65535, {kept} is used"));
-            }
-            Some(kept)
-        }
-    }
-}
-
-pub(super) fn common(values: &mut Values) -> Option<CommonConfig> {
-    let key = key(values);
-    let crypt = crypt(values);
-    let compression = !values.boolean("nocomp");
-    let smux_version = smux_version(values);
-    let (mode, timing) = timing(values);
-    let send_window = window(values, "sndwnd");
-    let receive_window = window(values, "rcvwnd");
-    let fec = fec(values);
-    let mtu = mtu(values, &crypt, fec.flatten());
-    let ack_nodelay = values.boolean("acknodelay");
-    let dscp = dscp(values);
-    let socket_buffer = socket_buffer(values);
-    let session_buffer = memory(values, "smuxbuf");
-    let stream_buffer = memory(values, "streambuf");
-    check_buffers(values, session_buffer, stream_buffer);
-    let keepalive = values.bounded("keepalive", 1, 30);
-    let quiet = values.boolean("quiet");
-    let log = Some(values.raw("log")).filter(|path| !path.is_empty()).map(PathBuf::from);
-    Some(CommonConfig {
-        key,
-        crypt,
-        mode,
-        timing: timing?,
-        ack_nodelay,
-        mtu: mtu?,
-        send_window: send_window?,
-        receive_window: receive_window?,
-        fec: fec?,
-        compression,
-        dscp: dscp?,
-        socket_buffer: socket_buffer?,
-        smux_version: smux_version?,
-        session_buffer: session_buffer?,
-        stream_buffer: stream_buffer?,
-        keepalive: Duration::from_secs(keepalive?.unsigned_abs()),
-        quiet,
-        log,
-        given: Given::take(values, mode)?,
-    })
-}
-
-fn key(values: &mut Values) -> Secret {
+pub(super) fn key(values: &mut Values) -> Secret {
     let key = Secret::new(values.raw("key").to_owned());
     if key.as_bytes() == DEFAULT_KEY {
         let effect = "the published default key protects nothing; set your own at both ends";
@@ -134,7 +28,7 @@ fn key(values: &mut Values) -> Secret {
 }
 
 /// kcptun 20210624 reads unknown words, among them `null`, as aes.
-fn crypt(values: &mut Values) -> Crypt {
+pub(super) fn crypt(values: &mut Values) -> Crypt {
     let crypt = Crypt::from_word(&values.text("crypt"));
     let allowed = values.allowed("crypt");
     match crypt.given() {
@@ -154,7 +48,7 @@ fn crypt(values: &mut Values) -> Crypt {
 }
 
 /// Above 2 the original exits; below 1 its sessions cannot start.
-fn smux_version(values: &mut Values) -> Option<SmuxVersion> {
+pub(super) fn smux_version(values: &mut Values) -> Option<SmuxVersion> {
     Some(match values.bounded("smuxver", 1, 2)? {
         2 => SmuxVersion::V2,
         _ => SmuxVersion::V1,
@@ -162,7 +56,7 @@ fn smux_version(values: &mut Values) -> Option<SmuxVersion> {
 }
 
 /// kcptun 20210624, `main.go`: a named mode overwrites the four values.
-fn timing(values: &mut Values) -> (Mode, Option<Timing>) {
+pub(super) fn timing(values: &mut Values) -> (Mode, Option<Timing>) {
     const NAMES: [&str; 4] = ["nodelay", "interval", "resend", "nc"];
     let word = values.text("mode");
     let mode = Mode::from_word(&word).unwrap_or_else(|| {
@@ -173,11 +67,9 @@ fn timing(values: &mut Values) -> (Mode, Option<Timing>) {
     // Read in every mode, so that what is not a number is a problem in every mode.
     let given = NAMES.map(|name| values.integer(name));
     if let Some(fixed) = mode.parameters() {
-        for name in NAMES {
-            if values.is_given(name) {
-                values.warn(name, &format!("no effect with --mode {word}"));
-            }
-        }
+        let idle: Vec<_> = NAMES.into_iter().filter(|name| values.is_given(name)).collect();
+        let effect = format!("no effect with {} {word}", values.called("mode"));
+        values.warn_all(&idle, &effect);
         return (mode, given.iter().all(Option::is_some).then(|| timing_of(fixed)));
     }
     let [Some(nodelay), Some(interval), Some(resend), Some(nc)] = given else {
@@ -217,7 +109,7 @@ fn manual_interval(values: &mut Values, given: i64) -> i64 {
 }
 
 /// 0 and below leave 32 (kcp-go 5.6.1, `WndSize`). The wire has 16 bits for the window.
-fn window(values: &mut Values, name: &str) -> Option<u16> {
+pub(super) fn window(values: &mut Values, name: &str) -> Option<u16> {
     let given = values.integer(name)?;
     Some(match u16::try_from(given) {
         Ok(packets @ 1..) => packets,
@@ -231,7 +123,7 @@ fn window(values: &mut Values, name: &str) -> Option<u16> {
 
 /// Off when either count is 0 or below, or when the codec refuses them (kcp-go 5.6.1,
 /// `newFECEncoder`).
-fn fec(values: &mut Values) -> Option<Option<FecShape>> {
+pub(super) fn fec(values: &mut Values) -> Option<Option<FecShape>> {
     let data = values.integer("datashard");
     let parity = values.integer("parityshard");
     let (data, parity) = (data?, parity?);
@@ -248,8 +140,9 @@ fn fec(values: &mut Values) -> Option<Option<FecShape>> {
             Some(FecShape { data: data_byte, parity: parity_byte })
         }
         _ => {
+            let parity_flag = values.called("parityshard");
             let effect = format!(
-                "with --parityshard {parity} above 256 together, forward error correction is off"
+                "with {parity_flag} {parity} above 256 together, forward error correction is off"
             );
             values.warn("datashard", &effect);
             None
@@ -260,7 +153,7 @@ fn fec(values: &mut Values) -> Option<Option<FecShape>> {
 
 /// Outside 50 to 1500 the start value stays (kcp-go 5.6.1, `SetMtu`). Between 50 and the size of
 /// the headers the original cannot send; here the start value stays too, as in kcp-go 5.6.47.
-fn mtu(values: &mut Values, crypt: &Crypt, fec: Option<FecShape>) -> Option<u16> {
+pub(super) fn mtu(values: &mut Values, crypt: &Crypt, fec: Option<FecShape>) -> Option<u16> {
     let given = values.integer("mtu")?;
     let headers = crypt.header_bytes() + fec.map_or(0, |_| FecShape::HEADER_BYTES) + KCP_HEADER;
     let least = (headers + 1).max(50);
@@ -276,7 +169,7 @@ fn mtu(values: &mut Values, crypt: &Crypt, fec: Option<FecShape>) -> Option<u16>
 
 /// kcp-go 5.6.1, `SetDSCP`: IPv4 gets the value shifted by two, IPv6 the value unshifted; the
 /// kernel keeps the low eight bits.
-fn dscp(values: &mut Values) -> Option<Dscp> {
+pub(super) fn dscp(values: &mut Values) -> Option<Dscp> {
     let given = values.integer("dscp")?;
     let [low, ..] = given.to_le_bytes();
     let dscp = Dscp::new(low);
@@ -290,7 +183,7 @@ fn dscp(values: &mut Values) -> Option<Dscp> {
 }
 
 /// The kernel raises what is too small to its least and cuts what is too large.
-fn socket_buffer(values: &mut Values) -> Option<u32> {
+pub(super) fn socket_buffer(values: &mut Values) -> Option<u32> {
     let given = values.integer("sockbuf")?;
     let most = i64::from(i32::MAX);
     // As the kernel sees it, a negative size is a very large one.
@@ -305,7 +198,7 @@ fn socket_buffer(values: &mut Values) -> Option<u32> {
 }
 
 /// smux 1.5.16, `VerifyConfig` refuses 0 and below; its counters have 31 bits.
-fn memory(values: &mut Values, name: &str) -> Option<u32> {
+pub(super) fn memory(values: &mut Values, name: &str) -> Option<u32> {
     let most = i64::from(i32::MAX);
     let given = values.bounded(name, 1, i64::MAX)?;
     if given > most {
@@ -314,11 +207,37 @@ fn memory(values: &mut Values, name: &str) -> Option<u32> {
     u32::try_from(given.min(most)).ok()
 }
 
-fn check_buffers(values: &mut Values, session: Option<u32>, stream: Option<u32>) {
+pub(super) fn check_buffers(values: &mut Values, session: Option<u32>, stream: Option<u32>) {
     if let (Some(session), Some(stream)) = (session, stream)
         && stream > session
     {
-        let why = format!("allowed: at most --smuxbuf, which is {session}");
+        let why = format!("allowed: at most {}, which is {session}", values.called("smuxbuf"));
         values.problem("streambuf", &why);
     }
+}
+
+/// A burst of a whole window has to fit the socket buffer, or its end is lost every time.
+pub(super) fn check_window(
+    values: &mut Values,
+    name: &str,
+    window: Option<u16>,
+    mtu: Option<u16>,
+    socket_buffer: Option<u32>,
+) {
+    let (Some(window), Some(mtu), Some(buffer)) = (window, mtu, socket_buffer) else { return };
+    let bytes = u32::from(window) * u32::from(mtu);
+    // A buffer of 0 was warned of as such.
+    if buffer > 0 && bytes > buffer {
+        let sockbuf = values.called("sockbuf");
+        let effect = format!(
+            "{window} packets of {mtu} bytes are {bytes} bytes, more than {sockbuf} {buffer} \
+             holds: bursts lose packets; raise {sockbuf} or lower the window"
+        );
+        values.warn(name, &effect);
+    }
+}
+
+/// kcptun 2025 hands it to smux, whose `VerifyConfig` refuses 0 and what does not fit 16 bits.
+pub(super) fn frame_size(values: &mut Values) -> Option<u16> {
+    u16::try_from(values.bounded("framesize", 1, i64::from(u16::MAX))?).ok()
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// The pre-shared secret. Its `Debug` does not show it.
@@ -176,4 +177,13 @@ impl Dscp {
     pub fn ipv6_traffic_class(self) -> u8 {
         self.0
     }
+}
+
+/// The file that rows of counters are appended to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnmpLog {
+    /// The path as given. Its last part is a Go time layout; the rest is used as it is.
+    pub path: PathBuf,
+    /// Time between two rows, at least 1 s.
+    pub period: Duration,
 }

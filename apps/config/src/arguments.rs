@@ -1,45 +1,37 @@
-//! The original's spelling of options, turned into plain words.
+//! The command line as the original reads it.
 //!
 //! kcptun parses with Go's `flag` package: one dash or two, `-name value` or `-name=value`, a
 //! value may begin with a dash, a boolean takes a value only after `=`, and the options end at
-//! `--` or at the first plain word, after which nothing is read. clap differs in each of these,
-//! so it gets every option as one word, `--name=value`.
+//! `--` or at the first plain word, after which nothing is read.
 
 use std::ffi::{OsStr, OsString};
 
-use crate::config::message::{Problem, Warning, shown};
-use crate::config::options::{Kind, OptionSpec, Side, options};
-
-/// Options of later kcptun versions, or not carried over yet, and whether they take a value.
-const MISSING: [(&str, bool); 12] = [
-    ("autoexpire", true),
-    ("scavengettl", true),
-    ("snmplog", true),
-    ("snmpperiod", true),
-    ("pprof", false),
-    ("tcp", false),
-    ("c", true),
-    ("closewait", true),
-    ("ratelimit", true),
-    ("framesize", true),
-    ("QPP", false),
-    ("QPPCount", true),
-];
+use crate::closest::closest;
+use crate::message::{Problem, Warning, shown};
+use crate::number::parse_boolean;
+use crate::options::{OptionSpec, Side, options};
 
 /// What is asked for instead of running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Request {
+pub(crate) enum Request {
     /// The help page.
     Help,
     /// The version line.
     Version,
 }
 
+/// An option of the command line with its value.
+#[derive(Debug)]
+pub(crate) struct Word {
+    pub(crate) spec: &'static OptionSpec,
+    pub(crate) text: OsString,
+}
+
 /// The arguments of one program, read as far as the original reads them.
 #[derive(Debug)]
-pub struct Arguments {
-    /// `--name=value`, in the order given.
-    pub(crate) words: Vec<OsString>,
+pub(crate) struct Arguments {
+    /// The options, in the order given.
+    pub(crate) words: Vec<Word>,
     /// Whether `-h` or `-v` stands among them.
     pub(crate) request: Option<Request>,
     pub(crate) problems: Vec<Problem>,
@@ -50,7 +42,7 @@ pub struct Arguments {
 
 impl Arguments {
     /// Reads `arguments`, which do not include the name of the program.
-    pub fn read<I>(side: Side, arguments: I) -> Self
+    pub(crate) fn read<I>(side: Side, arguments: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<OsString>,
@@ -104,17 +96,15 @@ impl Arguments {
     where
         I: Iterator<Item = OsString>,
     {
-        let value = match (option.value, spec.kind) {
-            (Some(value), _) => value,
-            (None, Kind::Boolean) => OsString::from("true"),
-            (None, Kind::Text | Kind::Integer) => match rest.next() {
+        let text = match option.value {
+            Some(value) => value,
+            None if spec.kind.stands_alone() => OsString::from("true"),
+            None => match rest.next() {
                 Some(value) => value,
-                None => return self.problem(&format!("--{}", spec.name), "needs a value"),
+                None => return self.problem(&spec.flag(), "needs a value"),
             },
         };
-        let mut word = OsString::from(format!("--{}=", spec.name));
-        word.push(value);
-        self.words.push(word);
+        self.words.push(Word { spec, text });
         match self.spellings.iter().find(|(name, _)| *name == spec.name) {
             Some((_, other)) if *other != option.name => {
                 let text = format!("--{} and --{other} are one option; give it once", option.name);
@@ -130,21 +120,26 @@ impl Arguments {
     where
         I: Iterator<Item = OsString>,
     {
-        let missing = MISSING.iter().find(|(name, _)| *name == option.name);
-        let takes_value = missing.is_none_or(|(_, takes_value)| *takes_value);
-        if takes_value && option.value.is_none() {
+        if option.value.is_none() {
             rest.next_if(|next| Dashed::split(next).is_none());
         }
-        let why = match missing {
-            Some(_) => "this version does not have this option of kcptun".to_owned(),
-            None => format!("no such option; {} -h lists them", self.side.program()),
+        let program = self.side.program();
+        let other = self.side.other();
+        let names =
+            options(self.side).flat_map(|spec| std::iter::once(spec.name).chain(spec.alias));
+        let why = if find(other, &option.name).is_some() {
+            format!("an option of {}, not of {program}", other.program())
+        } else if let Some(name) = closest(&option.name, names) {
+            format!("no such option, did you mean --{name}? {program} -h lists them")
+        } else {
+            format!("no such option; {program} -h lists them")
         };
         self.problem(&argument_name(option), &why);
     }
 
     fn ask(&mut self, option: &Dashed, request: Request) {
         let value = option.value.as_deref().map(OsStr::to_string_lossy);
-        match value.as_deref().map(crate::config::number::parse_boolean) {
+        match value.as_deref().map(parse_boolean) {
             Some(Some(false)) => {}
             Some(Some(true)) | None => self.request = self.request.or(Some(request)),
             Some(None) => self.problem(&argument_name(option), "takes no value"),
@@ -240,34 +235,41 @@ mod tests {
         Arguments::read(Side::Client, words)
     }
 
+    fn words(arguments: &Arguments) -> Vec<String> {
+        let word = |word: &Word| format!("{}={}", word.spec.name, word.text.to_string_lossy());
+        arguments.words.iter().map(word).collect()
+    }
+
     #[test]
-    fn every_spelling_of_go_becomes_one_word() {
-        for (words, expected) in [
-            (&["-mode", "fast3"][..], &["--mode=fast3"][..]),
-            (&["--mode", "fast3"], &["--mode=fast3"]),
-            (&["-mode=fast3"], &["--mode=fast3"]),
-            (&["--mode=fast3"], &["--mode=fast3"]),
-            (&["-l", ":1"], &["--localaddr=:1"]),
-            (&["--l=:1"], &["--localaddr=:1"]),
-            (&["-ds", "0x10", "--ps", "2"], &["--datashard=0x10", "--parityshard=2"]),
-            (&["-nocomp", "-quiet=false"], &["--nocomp=true", "--quiet=false"]),
-            (&["-key", "-mode"], &["--key=-mode"]),
-            (&["-key", "--"], &["--key=--"]),
-            (&["-key="], &["--key="]),
-            (&["-key=a=b"], &["--key=a=b"]),
-            (&["-mtu", "1", "--", "-mtu", "2"], &["--mtu=1"]),
-            (&["-mtu", "1", "-", "-mtu", "2"], &["--mtu=1"]),
+    fn every_spelling_of_go_is_understood() {
+        for (line, expected) in [
+            (&["-mode", "fast3"][..], &["mode=fast3"][..]),
+            (&["--mode", "fast3"], &["mode=fast3"]),
+            (&["-mode=fast3"], &["mode=fast3"]),
+            (&["--mode=fast3"], &["mode=fast3"]),
+            (&["-l", ":1"], &["localaddr=:1"]),
+            (&["--l=:1"], &["localaddr=:1"]),
+            (&["-ds", "0x10", "--ps", "2"], &["datashard=0x10", "parityshard=2"]),
+            (&["-nocomp", "-quiet=false"], &["nocomp=true", "quiet=false"]),
+            (&["-pprof", "-tcp"], &["pprof=true", "tcp=true"]),
+            (&["-pprof=:6061", "--c", "f"], &["pprof=:6061", "c=f"]),
+            (&["-key", "-mode"], &["key=-mode"]),
+            (&["-key", "--"], &["key=--"]),
+            (&["-key="], &["key="]),
+            (&["-key=a=b"], &["key=a=b"]),
+            (&["-mtu", "1", "--", "-mtu", "2"], &["mtu=1"]),
+            (&["-mtu", "1", "-", "-mtu", "2"], &["mtu=1"]),
         ] {
-            let read = read(words);
-            assert_eq!(read.words, expected, "{words:?}");
-            assert_eq!(read.problems, [], "{words:?}");
+            let read = read(line);
+            assert_eq!(words(&read), expected, "{line:?}");
+            assert_eq!(read.problems, [], "{line:?}");
         }
     }
 
     #[test]
     fn words_behind_the_options_are_ignored_with_a_warning() {
         let read = read(&["-nocomp", "true", "-smuxver", "2"]);
-        assert_eq!(read.words, ["--nocomp=true"]);
+        assert_eq!(words(&read), ["nocomp=true"]);
         assert_eq!(read.warnings.len(), 1);
         let text = read.warnings[0].to_string();
         assert!(
@@ -284,9 +286,10 @@ mod tests {
             "-=3",
             "-zzz",
             "value",
-            "-snmplog",
+            "-quite",
+            "-qpp",
+            "-target",
             "x",
-            "-tcp",
             "-l",
             ":1",
             "-localaddr",
@@ -301,8 +304,9 @@ mod tests {
                 "---mode: not an option; write -name or --name",
                 "-=3: not an option; write -name or --name",
                 "-zzz: no such option; kcptun-client -h lists them",
-                "-snmplog: this version does not have this option of kcptun",
-                "-tcp: this version does not have this option of kcptun",
+                "-quite: no such option, did you mean --quiet? kcptun-client -h lists them",
+                "-qpp: no such option, did you mean --QPP? kcptun-client -h lists them",
+                "-target: an option of kcptun-server, not of kcptun-client",
                 "--localaddr and --l are one option; give it once",
                 "-h: takes no value",
                 "--mtu: needs a value",
@@ -328,6 +332,6 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         let argument = OsString::from_vec(b"-key=\xff\xfe".to_vec());
         let read = Arguments::read(Side::Client, [argument]);
-        assert_eq!(read.words[0].as_encoded_bytes(), b"--key=\xff\xfe");
+        assert_eq!(read.words[0].text.as_encoded_bytes(), b"\xff\xfe");
     }
 }

@@ -1,16 +1,16 @@
 //! What the options lead to: every spelling, default, precedence, and value out of range.
 
-mod support;
-
 use std::ffi::OsString;
 use std::time::Duration;
 
-use kcptun::config::{
-    ClientConfig, FecShape, Mode, Outcome, Parsed, Problems, ServerConfig, SmuxVersion, Timing,
+use kcptun_config::{
+    ClientConfig, FecShape, Mode, Outcome, Parsed, Problems, ServerConfig, SmuxVersion, SnmpLog,
+    Timing,
 };
 use kcptun_net::{ListenAddress, TargetAddress};
 use proptest::prelude::*;
-use support::assert_snapshot;
+
+use crate::support::assert_snapshot;
 
 fn nothing(_: &str) -> Option<OsString> {
     None
@@ -77,31 +77,45 @@ fn the_defaults_are_those_of_the_original() {
     assert_eq!((common.session_buffer, common.stream_buffer), (4_194_304, 2_097_152));
     assert_eq!(common.keepalive, Duration::from_secs(10));
     assert_eq!(common.log, None);
+    assert_eq!((config.auto_expire, config.scavenge_ttl.as_secs()), (None, 600));
+    assert_eq!(
+        (common.close_wait, common.rate_limit, common.frame_size),
+        (Duration::ZERO, None, 16384)
+    );
+    assert_eq!((&common.snmp, &common.pprof, &common.status), (&None, &None, &None));
 
     let server = server("").unwrap().config;
     assert_eq!((server.listen.host(), server.listen.ports().first()), ("", 29900));
     assert_eq!(server.target.to_string(), "127.0.0.1:12948");
     assert_eq!((server.common.send_window, server.common.receive_window), (1024, 1024));
+    assert_eq!((server.shards, server.common.close_wait.as_secs()), (1, 30));
 }
 
 #[test]
 fn every_option_is_read_in_every_spelling() {
     let lines = [
         "-l :1 -r h:2 -key k -crypt xtea -mode fast3 -mtu 1200 -sndwnd 3 -rcvwnd 4 -ds 5 -ps 6 \
-         -nocomp -acknodelay -dscp 46 -sockbuf 7 -smuxver 2 -smuxbuf 900000 -streambuf 800000 \
-         -keepalive 9 -conn 8 -quiet -log f",
+         -nocomp -acknodelay -dscp 46 -sockbuf 70000 -smuxver 2 -smuxbuf 900000 \
+         -streambuf 800000 -keepalive 9 -conn 8 -quiet -log f -autoexpire 99 -scavengettl 98 \
+         -closewait 97 -ratelimit 96 -framesize 95 -snmplog s -snmpperiod 94 -pprof=[::1]:93 \
+         -status :92 -tcp=false -QPP=false -QPPCount 7",
         "--localaddr=:1 --remoteaddr=h:2 --key=k --crypt=xtea --mode=fast3 --mtu=0x4b0 \
          --sndwnd=0b11 --rcvwnd=04 --datashard=+5 --parityshard=6 --nocomp=true --acknodelay=1 \
-         --dscp=0o56 --sockbuf=7 --smuxver=2 --smuxbuf=900_000 --streambuf=800000 --keepalive=9 \
-         --conn=8 --quiet=T --log=f",
+         --dscp=0o56 --sockbuf=70_000 --smuxver=2 --smuxbuf=900_000 --streambuf=800000 \
+         --keepalive=9 --conn=8 --quiet=T --log=f --autoexpire=0x63 --scavengettl=98 \
+         --closewait=97 --ratelimit=96 --framesize=95 --snmplog=s --snmpperiod=94 \
+         --pprof=[::1]:93 --status=:92 --tcp=0 --QPP=F --QPPCount=0",
         "--l :1 --r h:2 --key k --crypt xtea --mode fast3 --mtu 1 --mtu 1200 --sndwnd 3 \
-         --rcvwnd 4 --ds 5 --ps 6 --nocomp=false --nocomp --acknodelay --dscp 46 --sockbuf 7 \
-         --smuxver 2 --smuxbuf 900000 --streambuf 800000 --keepalive 9 --conn 8 --quiet --log f",
+         --rcvwnd 4 --ds 5 --ps 6 --nocomp=false --nocomp --acknodelay --dscp 46 \
+         --sockbuf 70000 --smuxver 2 --smuxbuf 900000 --streambuf 800000 --keepalive 9 --conn 8 \
+         --quiet --log f --autoexpire 99 --scavengettl 98 --closewait 97 --ratelimit 96 \
+         --framesize 95 --snmplog s --snmpperiod 94 --pprof --pprof=[::1]:93 --status :92",
     ];
     for line in lines {
         let parsed = client(line).unwrap();
         assert_eq!(parsed.warnings, [], "{line}");
-        let ClientConfig { listen, remote, conn, common, .. } = parsed.config;
+        let ClientConfig { listen, remote, conn, common, auto_expire, scavenge_ttl, .. } =
+            parsed.config;
         assert_eq!((listen.to_string(), remote.to_string(), conn), (":1".into(), "h:2".into(), 8));
         assert_eq!(common.key.as_bytes(), b"k");
         assert_eq!((common.crypt.name(), common.mode), ("xtea", Mode::Fast3));
@@ -109,11 +123,19 @@ fn every_option_is_read_in_every_spelling() {
         assert_eq!(common.fec, Some(FecShape { data: 5, parity: 6 }));
         assert!(common.ack_nodelay && !common.compression && common.quiet);
         assert_eq!((common.dscp.ipv4_tos(), common.dscp.ipv6_traffic_class()), (184, 46));
-        assert_eq!(common.socket_buffer, 7);
+        assert_eq!(common.socket_buffer, 70_000);
         assert_eq!(common.smux_version, SmuxVersion::V2);
         assert_eq!((common.session_buffer, common.stream_buffer), (900_000, 800_000));
         assert_eq!(common.keepalive.as_secs(), 9);
         assert_eq!(common.log.as_deref(), Some("f".as_ref()));
+        let seconds = [auto_expire.unwrap(), scavenge_ttl, common.close_wait];
+        assert_eq!(seconds.map(|time| time.as_secs()), [99, 98, 97]);
+        assert_eq!(common.rate_limit.map(u64::from), Some(96));
+        assert_eq!(common.frame_size, 95);
+        let snmp = SnmpLog { path: "s".into(), period: Duration::from_secs(94) };
+        assert_eq!(common.snmp, Some(snmp));
+        assert_eq!(common.pprof.unwrap().to_string(), "[::1]:93");
+        assert_eq!(common.status.unwrap().to_string(), ":92");
     }
 }
 
@@ -148,7 +170,8 @@ fn the_modes_are_those_of_the_original() {
     );
     let unknown = warned("-mode turbo -resend 5", "--mode turbo: unknown, read as manual");
     assert_eq!((unknown.common.mode, unknown.common.timing.resend), (Mode::Manual, 5));
-    let named = warned("-mode fast2 -interval 77", "--interval 77: no effect with --mode fast2");
+    let warning = "--interval 77, --nc 1: no effect with --mode fast2";
+    let named = warned("-mode fast2 -nc 1 -interval 77", warning);
     assert_eq!(named.common.timing.interval.as_millis(), 20);
 }
 
@@ -177,10 +200,10 @@ fn sizes_the_original_ignores_keep_its_start_values() {
     }
     for (given, used) in [("0", 32), ("-3", 32), ("65535", 65535), ("65536", 65535)] {
         let warning = if given == "65535" { "" } else { "--rcvwnd" };
-        let config = warned(&format!("-rcvwnd {given}"), warning);
+        let config = warned(&format!("-sockbuf 100000000 -rcvwnd {given}"), warning);
         assert_eq!(config.common.receive_window, used);
         let warning = warning.replace("rcv", "snd");
-        let config = warned(&format!("-sndwnd {given}"), &warning);
+        let config = warned(&format!("-sockbuf 100000000 -sndwnd {given}"), &warning);
         assert_eq!(config.common.send_window, used);
     }
 }
@@ -244,15 +267,86 @@ fn what_stops_the_original_is_refused() {
             "--datashard 99999999999999999999: too large; allowed: 1 to 255; 0: no repair",
         ),
         ("-nocomp=maybe", "--nocomp maybe: allowed: true or false"),
+        ("-mtu abc -mtu 1200", "--mtu abc: not a whole number; allowed: 50 to 1500 bytes"),
+        ("-framesize 0", "--framesize 0: allowed: 1 to 65535 bytes"),
+        ("-framesize 65536", "--framesize 65536: allowed: 1 to 65535 bytes"),
+        ("-snmplog f -snmpperiod -1", "--snmpperiod -1: allowed: 1 second or more; 0: none"),
+        ("-QPP", "--QPP true: quantum permutation pads are not built; allowed: false"),
+        ("-QPPCount x", "--QPPCount x: not a whole number"),
+        (
+            "-pprof=6060",
+            "--pprof 6060: no port in it; allowed: true, false, host:port, or :port for all \
+             addresses",
+        ),
+        (
+            "-status h:1-2",
+            "--status h:1-2: one port, not a range; allowed: host:port, or :port for all addresses",
+        ),
     ] {
         assert_eq!(refused(line), problem, "{line}");
     }
 }
 
 #[test]
+fn a_server_has_1_to_64_shards() {
+    for (shards, used) in [(1, Some(1)), (64, Some(64)), (0, None), (65, None), (-1, None)] {
+        let parsed = server(&format!("-key k -shards {shards}"));
+        assert_eq!(parsed.ok().map(|parsed| parsed.config.shards), used, "{shards}");
+    }
+    assert!(refused("-shards 2").contains("an option of kcptun-server, not of kcptun-client"));
+}
+
+#[test]
+fn profiles_stay_on_this_machine_unless_an_address_is_given() {
+    let pprof = |line: &str, warning: &str| {
+        warned(line, warning).common.pprof.map(|address| address.to_string())
+    };
+    assert_eq!(pprof("-pprof", ""), Some("127.0.0.1:6060".to_owned()));
+    assert_eq!(pprof("-pprof=true", ""), Some("127.0.0.1:6060".to_owned()));
+    assert_eq!(pprof("-pprof=localhost:1", ""), Some("localhost:1".to_owned()));
+    assert_eq!(pprof("-pprof=false", ""), None);
+    assert_eq!(pprof("-pprof=:6060", "--pprof :6060: whoever"), Some(":6060".to_owned()));
+    assert_eq!(warned("-status=:9", "").common.status.unwrap().to_string(), ":9");
+}
+
+#[test]
+fn what_is_not_built_is_said() {
+    warned("-tcp", "--tcp true: fake TCP is not built yet: UDP is used");
+    warned("-tcp=false -QPP=false -QPPCount 61", "");
+}
+
+#[test]
+fn times_may_be_0_and_are_bounded() {
+    assert_eq!(warned("-autoexpire 0 -scavengettl 9", "").auto_expire, None);
+    assert_eq!(warned("-autoexpire -5", "--autoexpire -5: negative, 0").auto_expire, None);
+    assert_eq!(warned("-closewait -1", "--closewait -1: negative").common.close_wait.as_secs(), 0);
+    let long =
+        warned("-closewait 9223372036854775807", "--closewait 9223372036854775807: too large");
+    assert_eq!(long.common.close_wait.as_secs(), 2_147_483_647);
+    assert_eq!(warned("-ratelimit -1", "--ratelimit -1: negative").common.rate_limit, None);
+    let warning = "--scavengettl 600 (the default): longer than --autoexpire, which is 599";
+    assert_eq!(warned("-autoexpire 599", warning).scavenge_ttl.as_secs(), 600);
+    warned("-autoexpire 600", "");
+    assert_eq!(warned("-snmplog f -snmpperiod 0", "--snmplog f: nothing").common.snmp, None);
+    assert_eq!(warned("-snmpperiod 0", "").common.snmp, None);
+}
+
+#[test]
+fn a_window_that_the_socket_buffer_cannot_hold_is_named() {
+    warned("-sndwnd 3106", "");
+    let warning = "--sndwnd 3107: 3107 packets of 1350 bytes are 4194450 bytes, more than --sockbuf \
+                   4194304 holds";
+    warned("-sndwnd 3107", warning);
+    warned("-sockbuf 600000", "--rcvwnd 512 (the default): 512 packets of 1350 bytes are 691200");
+    warned("-sockbuf 691200", "");
+}
+
+#[test]
 fn all_problems_are_reported_together() {
     let line = "-zzz -l :x -r y -conn 0 -smuxver 9 -mtu a -sndwnd b -rcvwnd c -ds d -ps e \
-                -nodelay f -nc=g -dscp h -sockbuf i -smuxbuf -1 -streambuf k -keepalive 99 -quiet=l";
+                -nodelay f -nc=g -dscp h -sockbuf i -smuxbuf -1 -streambuf k -keepalive 99 -quiet=l \
+                -autoexpire m -scavengettl n -closewait o -ratelimit p -framesize 0 -snmpperiod -1 \
+                -pprof=q -status r -tcp=s -QPP -c /no/such/file.json";
     assert_snapshot("problems", &format!("{}\n", refused(line)));
 }
 
@@ -339,8 +433,9 @@ fn start_up_lines() {
     let lines = server("").unwrap().config.start_up_lines();
     assert_snapshot("start-up-server", &text(lines).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
     // Odd values stand there as given, as in the original; what comes of them is a warning.
-    let line = "-crypt AES -mode turbo -interval 1 -mtu 9000 -sndwnd 0 -ds 200 -ps 100 -dscp 99 \
-                -conn 65538 -nocomp";
+    let line = "-crypt AES -mode turbo -interval 1 -mtu 9000 -sndwnd 0 -rcvwnd 9000 -ds 200 -ps 100 \
+                -dscp 99 -conn 65538 -nocomp -autoexpire 60 -snmplog s -pprof=[::]:6060 -tcp \
+                -status :9";
     let parsed = client(line).unwrap();
     let mut lines = parsed.config.start_up_lines("[::]:12948");
     lines.extend(parsed.warnings.iter().map(|warning| format!("warning: {warning}")));
@@ -350,7 +445,8 @@ fn start_up_lines() {
 fn word() -> impl Strategy<Value = String> {
     let name = "key|crypt|mode|nodelay|interval|resend|nc|acknodelay|mtu|sndwnd|rcvwnd|ds|ps|nocomp\
                 |dscp|sockbuf|smuxver|smuxbuf|streambuf|keepalive|conn|quiet|log|l|r|t|listen|target\
-                |datashard|h|v|zzz|tcp|c";
+                |datashard|h|v|zzz|tcp|c|autoexpire|scavengettl|closewait|ratelimit|framesize\
+                |snmplog|snmpperiod|pprof|status|shards|QPP|QPPCount";
     let value =
         "[-+]?[0-9]{1,22}|0x[0-9a-f]{1,20}|[a-z0-9.:\\[\\]/%-]{0,12}|.{0,8}|fast3|none|true";
     let regex = |pattern: &str| prop::string::string_regex(pattern).unwrap();
@@ -376,11 +472,15 @@ proptest! {
             prop_assert!(common.stream_buffer <= common.session_buffer);
             prop_assert!((10..=5000).contains(&common.timing.interval.as_millis()));
             prop_assert!((1..=30).contains(&common.keepalive.as_secs()));
+            prop_assert!(common.frame_size > 0 && common.close_wait.as_secs() <= 1 << 31);
+            prop_assert!(parsed.config.auto_expire.is_none_or(|time| !time.is_zero()));
+            prop_assert!(common.snmp.as_ref().is_none_or(|snmp| !snmp.period.is_zero()));
             if let Some(shape) = common.fec {
                 prop_assert!(shape.data > 0 && shape.parity > 0);
                 prop_assert!(u16::from(shape.data) + u16::from(shape.parity) <= 256);
             }
-            prop_assert_eq!(parsed.config.start_up_lines("").len(), 25);
+            let lines = 28 + usize::from(common.status.is_some());
+            prop_assert_eq!(parsed.config.start_up_lines("").len(), lines);
         }
         if let Err(problems) = ServerConfig::parse(&words, &nothing) {
             let text = problems.to_string();

@@ -10,7 +10,9 @@ const SHOWN: usize = 60;
 pub struct Problem(String);
 
 impl Problem {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// A problem that reads as `text` does.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
@@ -26,7 +28,9 @@ impl fmt::Display for Problem {
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    pub(crate) fn new(problems: Vec<Problem>) -> Self {
+    /// All of `problems`.
+    #[must_use]
+    pub fn new(problems: Vec<Problem>) -> Self {
         Self(problems)
     }
 
@@ -55,7 +59,9 @@ impl std::error::Error for Problems {}
 pub struct Warning(String);
 
 impl Warning {
-    pub(crate) fn new(text: impl Into<String>) -> Self {
+    /// A warning that reads as `text` does.
+    #[must_use]
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
@@ -67,7 +73,8 @@ impl fmt::Display for Warning {
 }
 
 /// A value fit to be repeated in one line: control characters escaped, the rest cut off.
-pub(crate) fn shown(value: &str) -> String {
+#[must_use]
+pub fn shown(value: &str) -> String {
     if value.is_empty() {
         return "\"\"".to_owned();
     }

@@ -1,0 +1,98 @@
+//! Sessions, limits, files, and what is accepted without being built.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::kinds::SnmpLog;
+use crate::values::Values;
+
+/// Longest time that is kept, in seconds: 68 years, so that a clock may count it up.
+const MAX_SECONDS: i64 = i32::MAX as i64;
+/// Most sockets and threads of a server.
+const MAX_SHARDS: i64 = 64;
+
+/// The original keeps the low 16 bits and divides by them; kcptun 2025 refuses 0 and below.
+pub(super) fn conn(values: &mut Values) -> Option<u16> {
+    let conn = values.bounded("conn", 1, i64::MAX)?;
+    match u16::try_from(conn % 65_536) {
+        Ok(0) | Err(_) => {
+            values.problem("conn", "allowed: 1 to 65535");
+            None
+        }
+        Ok(kept) => {
+            if i64::from(kept) != conn {
+                values.warn("conn", &format!("above 65535, {kept} is used"));
+            }
+            Some(kept)
+        }
+    }
+}
+
+/// A time in seconds. Below 0 the original's timers have run out before they start, as at 0.
+pub(super) fn seconds(values: &mut Values, name: &str) -> Option<Duration> {
+    let given = values.integer(name)?;
+    let used = given.clamp(0, MAX_SECONDS);
+    if used != given {
+        let what = if given < 0 { "negative" } else { "too large" };
+        values.warn(name, &format!("{what}, {used} is used"));
+    }
+    Some(Duration::from_secs(used.unsigned_abs()))
+}
+
+/// kcptun 20240730 warns of this as well.
+pub(super) fn check_expiry(values: &mut Values, expire: Option<Duration>, ttl: Option<Duration>) {
+    if let (Some(expire), Some(ttl)) = (expire, ttl)
+        && !expire.is_zero()
+        && ttl > expire
+    {
+        let (name, seconds) = (values.called("autoexpire"), expire.as_secs());
+        let effect = format!(
+            "longer than {name}, which is {seconds}: old sessions pile up beside the new one and \
+             share its bandwidth"
+        );
+        values.warn("scavengettl", &effect);
+    }
+}
+
+/// kcptun 2025 uses 0 in the place of a negative limit.
+pub(super) fn rate_limit(values: &mut Values) -> Option<Option<NonZeroU64>> {
+    let given = values.integer("ratelimit")?;
+    if given < 0 {
+        values.warn("ratelimit", "negative, there is no limit");
+    }
+    Some(NonZeroU64::new(given.max(0).unsigned_abs()))
+}
+
+pub(super) fn shards(values: &mut Values) -> Option<u16> {
+    u16::try_from(values.bounded("shards", 1, MAX_SHARDS)?).ok()
+}
+
+/// Off without a path or with a period of 0; a negative period crashes the original.
+pub(super) fn snmp(values: &mut Values) -> Option<Option<SnmpLog>> {
+    let period = values.bounded("snmpperiod", 0, i64::MAX)?.min(MAX_SECONDS).unsigned_abs();
+    let path = PathBuf::from(values.raw("snmplog"));
+    if path.as_os_str().is_empty() {
+        return Some(None);
+    }
+    if period == 0 {
+        let effect = format!("nothing is written, since {} is 0", values.called("snmpperiod"));
+        values.warn("snmplog", &effect);
+        return Some(None);
+    }
+    Some(Some(SnmpLog { path, period: Duration::from_secs(period) }))
+}
+
+/// What command lines of the original may hold, and this program does not do.
+pub(super) fn accepted(values: &mut Values) {
+    if values.boolean("tcp") {
+        let effect = "fake TCP is not built yet: UDP is used, and a peer that runs with --tcp \
+                      cannot be reached";
+        values.warn("tcp", effect);
+    }
+    // A peer that scrambles streams would get garbled bytes: nothing to go on with.
+    if values.boolean("QPP") {
+        values.problem("QPP", "quantum permutation pads are not built; allowed: false");
+    }
+    values.integer("QPPCount");
+}

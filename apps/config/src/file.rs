@@ -1,0 +1,196 @@
+//! The configuration file of `-c`: a JSON object whose keys are the long names of options.
+//!
+//! Rules of the original (Go's `encoding/json` into a struct): the case of a key does not count,
+//! `null` leaves the value as it is, of a key given twice the last counts, and a value of another
+//! type than the option's is an error.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+
+use crate::closest::closest;
+use crate::json::{Fault, Member, Place, decode, members};
+use crate::message::{Problem, Warning, shown};
+use crate::options::{Kind, OptionSpec, Side, options};
+
+/// Longest file read, in bytes: `-c /dev/zero` must come to an end.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// A value from the file.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) spec: &'static OptionSpec,
+    pub(crate) text: OsString,
+    pub(crate) place: Place,
+}
+
+/// The file, read as far as it can be.
+#[derive(Debug)]
+pub(crate) struct ConfigFile {
+    /// Its path, fit for messages.
+    pub(crate) name: String,
+    /// One for each option in it.
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) problems: Vec<Problem>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl ConfigFile {
+    /// Reads the file at `path`.
+    pub(crate) fn read(side: Side, path: &OsStr) -> Self {
+        let name = path.to_string_lossy();
+        let mut file = Self {
+            name: name.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+            entries: Vec::new(),
+            problems: Vec::new(),
+            warnings: Vec::new(),
+        };
+        match load(path) {
+            Ok((text, everyone_reads)) => {
+                file.take(side, &text);
+                if everyone_reads && file.entries.iter().any(|entry| entry.spec.name == "key") {
+                    file.warn("every user of this machine can read the key in it; chmod 600 it");
+                }
+            }
+            Err(error) => file.problem(&format!("the file of -c cannot be read: {error}")),
+        }
+        file
+    }
+
+    fn take(&mut self, side: Side, text: &str) {
+        match members(text) {
+            Ok(members) => self.members(side, &members),
+            Err(Fault { place, what }) => {
+                let name = &self.name;
+                self.problems.push(Problem::new(format!("{name}:{place}: not JSON: {what}")));
+            }
+        }
+    }
+
+    fn members(&mut self, side: Side, members: &[Member<'_>]) {
+        let mut unknown = Vec::new();
+        let mut seen: Vec<(&OptionSpec, usize)> = Vec::new();
+        for member in members {
+            let Some((spec, key)) = find(side, &member.key) else {
+                unknown.push(strange(side, member));
+                continue;
+            };
+            let line = member.place.line;
+            if let Some((_, before)) = seen.iter().rfind(|(other, _)| *other == spec) {
+                self.warn(&format!("{key} stands in lines {before} and {line}; the last counts"));
+            }
+            seen.push((spec, line));
+            match value(spec.kind, member.value) {
+                Ok(Some(text)) => {
+                    self.entries.retain(|entry| entry.spec != spec);
+                    self.entries.push(Entry { spec, text, place: member.place });
+                }
+                Ok(None) => {}
+                Err(why) => {
+                    let (name, place) = (&self.name, member.place);
+                    self.problems.push(Problem::new(format!("{name}:{place}: {key}: {why}")));
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            let noun = if unknown.len() == 1 { "key" } else { "keys" };
+            self.warn(&format!("unknown {noun}, ignored: {}", unknown.join(", ")));
+        }
+    }
+
+    fn problem(&mut self, why: &str) {
+        self.problems.push(Problem::new(format!("{}: {why}", self.name)));
+    }
+
+    fn warn(&mut self, what: &str) {
+        self.warnings.push(Warning::new(format!("{}: {what}", self.name)));
+    }
+}
+
+/// The text of the file, and whether every user of the system may read it.
+fn load(path: &OsStr) -> io::Result<(String, bool)> {
+    let file = File::open(path)?;
+    let everyone_reads = everyone_reads(&file)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(io::Error::other("longer than a megabyte"));
+    }
+    Ok((decode(&bytes), everyone_reads))
+}
+
+#[cfg(unix)]
+fn everyone_reads(file: &File) -> io::Result<bool> {
+    use std::os::unix::fs::PermissionsExt;
+    Ok(file.metadata()?.permissions().mode() & 0o004 != 0)
+}
+
+#[cfg(not(unix))]
+fn everyone_reads(_: &File) -> io::Result<bool> {
+    Ok(false)
+}
+
+/// The option with this key, and the key as it should be written.
+fn find(side: Side, key: &str) -> Option<(&'static OptionSpec, &'static str)> {
+    options(side)
+        .filter_map(|spec| spec.key.map(|known| (spec, known)))
+        .find(|(_, known)| known.eq_ignore_ascii_case(key))
+}
+
+/// An unknown key, where it stands, and what it may have been meant to be.
+fn strange(side: Side, member: &Member<'_>) -> String {
+    let key = shown(&member.key);
+    let line = member.place.line;
+    let other = side.other();
+    let keys = options(side).filter_map(|spec| spec.key);
+    if find(other, &member.key).is_some() {
+        format!("{key} (line {line}, an option of {})", other.program())
+    } else if let Some(known) = closest(&member.key, keys) {
+        format!("{key} (line {line}, did you mean {known}?)")
+    } else {
+        format!("{key} (line {line})")
+    }
+}
+
+/// The text that the same value has on a command line; `None` for `null`.
+fn value(kind: Kind, json: &str) -> Result<Option<OsString>, String> {
+    let is_string = json.starts_with('"');
+    let is_boolean = matches!(json, "true" | "false");
+    let fits = match kind {
+        Kind::Text => is_string,
+        Kind::Integer => json.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'-')),
+        Kind::Boolean => is_boolean,
+        Kind::BooleanOrText => is_boolean || is_string,
+    };
+    if json == "null" {
+        Ok(None)
+    } else if fits && is_string {
+        let text: String = serde_json::from_str(json).map_err(|error| error.to_string())?;
+        Ok(Some(text.into()))
+    } else if fits {
+        Ok(Some(json.into()))
+    } else {
+        Err(format!("{} is needed here, not {}", needed(kind), described(json)))
+    }
+}
+
+fn needed(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Text => "text in quotes",
+        Kind::Integer => "a whole number without quotes",
+        Kind::Boolean => "true or false without quotes",
+        Kind::BooleanOrText => "true or false without quotes, or text in quotes",
+    }
+}
+
+/// What a value of the wrong type is; its text may be a secret.
+fn described(json: &str) -> &'static str {
+    match json.as_bytes().first() {
+        Some(b'"') => "text in quotes",
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b't' | b'f') => "true or false",
+        _ if json.contains(['.', 'e', 'E']) => "a number with a fraction or an exponent",
+        _ => "a number",
+    }
+}

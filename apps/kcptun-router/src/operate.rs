@@ -1,0 +1,91 @@
+//! The poll loop, and the signals that it looks at between its turns.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kcptun_router_driver::{Client, Server, Tally};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::flag::register;
+
+use crate::log::Log;
+
+/// Longest sleep: a signal that comes between the look at the flags and the sleep is seen after it.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// What has to be done again and again.
+pub(crate) trait Loop {
+    fn turn(&mut self, longest: Duration) -> io::Result<()>;
+    fn tally(&self) -> Tally;
+}
+
+impl Loop for Client {
+    fn turn(&mut self, longest: Duration) -> io::Result<()> {
+        Self::turn(self, longest)
+    }
+
+    fn tally(&self) -> Tally {
+        Self::tally(self)
+    }
+}
+
+impl Loop for Server {
+    fn turn(&mut self, longest: Duration) -> io::Result<()> {
+        Self::turn(self, longest)
+    }
+
+    fn tally(&self) -> Tally {
+        Self::tally(self)
+    }
+}
+
+/// The signals caught.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    interrupt: Arc<AtomicBool>,
+    terminate: Arc<AtomicBool>,
+    hang_up: Arc<AtomicBool>,
+    report: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Catches SIGINT, SIGTERM and SIGUSR1 from now on, and with a log file SIGHUP.
+    pub(crate) fn catch(log: &Log) -> io::Result<Self> {
+        let [interrupt, terminate, hang_up, report] =
+            [(); 4].map(|()| Arc::new(AtomicBool::new(false)));
+        register(SIGINT, Arc::clone(&interrupt))?;
+        register(SIGTERM, Arc::clone(&terminate))?;
+        register(SIGUSR1, Arc::clone(&report))?;
+        if !log.is_stderr() {
+            register(SIGHUP, Arc::clone(&hang_up))?;
+        }
+        Ok(Self { interrupt, terminate, hang_up, report })
+    }
+
+    fn stop(&self) -> Option<&'static str> {
+        let was_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+        match () {
+            () if was_set(&self.interrupt) => Some("interrupt"),
+            () if was_set(&self.terminate) => Some("terminated"),
+            () => None,
+        }
+    }
+}
+
+/// Runs until a signal says stop.
+pub(crate) fn run(what: &mut impl Loop, log: &Log, signals: &Signals) -> io::Result<()> {
+    loop {
+        if let Some(name) = signals.stop() {
+            log.line(&format_args!("{name}: stopping"));
+            return Ok(());
+        }
+        if signals.hang_up.swap(false, Ordering::Relaxed) {
+            log.reopen();
+        }
+        if signals.report.swap(false, Ordering::Relaxed) {
+            log.line(&what.tally());
+        }
+        what.turn(LONGEST)?;
+    }
+}
