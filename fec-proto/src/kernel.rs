@@ -3,6 +3,7 @@
 use core::fmt;
 
 use crate::galois::double;
+use crate::scalar;
 
 /// `target += coefficient * source`, byte by byte in GF(2^8) with polynomial 0x11d, over the first
 /// `min(source.len(), target.len())` bytes.
@@ -55,11 +56,28 @@ impl Kernel {
     /// one source into three rows takes 0.41 µs here, against 0.87 µs with a table of 256 products
     /// and 1.3 µs with two of 16 for each coefficient; ten sources into one target take 1.0 µs
     /// against 2.9 and 4.4 µs. A single source into a single target is a tie with the table.
-    pub const PORTABLE: Self = Self {
-        name: "portable",
-        mul_add: portable_mul_add,
-        mul_add_rows: portable_mul_add_rows,
-        combine: portable_combine,
+    ///
+    /// On processors that have no vector unit for sure (MIPS, ARM without NEON and others) it is
+    /// [`SCALAR`](Self::SCALAR), as far as the target of the build tells.
+    pub const PORTABLE: Self = if HAS_VECTORS {
+        Self {
+            name: "portable",
+            mul_add: portable_mul_add,
+            mul_add_rows: portable_mul_add_rows,
+            combine: portable_combine,
+        }
+    } else {
+        Self::SCALAR
+    };
+
+    /// Safe code with a table of products for each coefficient, for processors without a vector
+    /// unit. Which entries are read depends on the shards, so to code that shares the cache its
+    /// timing may tell something of packets before their encryption.
+    pub const SCALAR: Self = Self {
+        name: "scalar",
+        mul_add: scalar::mul_add,
+        mul_add_rows: scalar::mul_add_rows,
+        combine: scalar::combine,
     };
 
     /// A kernel of its three forms; `name` is for logs.
@@ -95,6 +113,17 @@ impl Kernel {
         (self.combine)(coefficients, sources, target);
     }
 }
+
+/// Whether compilers can turn loops over bytes into vector instructions here.
+const HAS_VECTORS: bool = cfg!(any(
+    target_feature = "sse2",
+    target_feature = "neon",
+    target_feature = "simd128",
+    target_feature = "altivec",
+    target_feature = "lsx",
+    target_feature = "v",
+    target_feature = "vector",
+));
 
 impl Default for Kernel {
     fn default() -> Self {
@@ -254,5 +283,13 @@ mod tests {
     #[test]
     fn portable_kernel_computes_the_field() {
         crate::check_kernel(&Kernel::PORTABLE);
+    }
+
+    /// Also where it is not the portable one.
+    #[test]
+    fn kernel_for_vectors_computes_the_field() {
+        let combine = portable_combine;
+        let kernel = Kernel::new("vectors", portable_mul_add, portable_mul_add_rows, combine);
+        crate::check_kernel(&kernel);
     }
 }

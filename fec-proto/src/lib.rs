@@ -82,6 +82,7 @@ mod kernel;
 #[cfg(any(test, feature = "test-suite"))]
 mod kernel_suite;
 mod packet;
+mod scalar;
 mod shape;
 mod tune;
 

@@ -30,7 +30,9 @@ impl Kcp<'_> {
             self.stats.bad_packets += 1;
         })?;
         self.last_heard = self.now;
-        self.is_suspect = false;
+        if core::mem::take(&mut self.is_suspect) {
+            self.sender.resumed_at = Some(self.now);
+        }
         let (in_order, acknowledged) = (self.receiver.next(), self.sender.una());
         let could_send = self.sender.free() > 0;
         let mut input = Input::default();
@@ -139,7 +141,11 @@ impl Kcp<'_> {
         self.probe.on_window(self.remote_window, self.now);
         if let (Some(ts), Via::Direct) = (input.last_ack, via) {
             let rtt = wire_ms(self.now, self.clock_offset).ahead_of(ts);
-            self.rtt.sample(rtt);
+            // A peer that slept acknowledges what came before: its sleep is no round trip.
+            let heard_for = self.sender.resumed_at.map(|resumed| (self.now - resumed).as_millis());
+            if heard_for.is_none_or(|time| u128::try_from(rtt).is_ok_and(|rtt| rtt <= time)) {
+                self.rtt.sample(rtt);
+            }
         }
         if input.freed > 0 {
             self.congestion.on_progress(self.remote_window);

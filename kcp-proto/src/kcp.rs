@@ -318,6 +318,28 @@ impl<'s> Kcp<'s> {
         self.remote_window
     }
 
+    /// Segments that may be in flight now: the least of both windows, and what the congestion
+    /// window or (without congestion control) the search for the smallest good flight allows.
+    pub fn flight_limit(&self) -> u32 {
+        let allowed = self.allowance();
+        allowed.window.min(allowed.flight)
+    }
+
+    /// The configured send window, in segments.
+    pub const fn send_window(&self) -> u16 {
+        self.config.send_window
+    }
+
+    /// Free slots of the receive window, as the peer is told.
+    pub fn receive_window(&self) -> u16 {
+        self.receiver.free()
+    }
+
+    /// Whether the peer owes acks and has been silent for long.
+    pub const fn is_suspect(&self) -> bool {
+        self.is_suspect
+    }
+
     /// Whether the peer echoed our wire clock, so that its address receives.
     pub const fn is_proven(&self) -> bool {
         self.is_proven

@@ -63,7 +63,8 @@
 //! | a bad segment stops a datagram half applied | a datagram is checked whole first | errors leave no half-done work |
 //! | a flush for each ack that moves una also flushes acks | acks keep their own deadline, or leave after 32, or ride with data | fewer datagrams |
 //! | a push outside of the window is not answered | answered, while nothing has come in order, with an ack of number 2^32 - 1 (which no sender waits for) | the peer of an end that started over learns of it at once |
-//! | RTT samples count in full | at most 4 RTOs or 1 s each | an end that slept and acks late would else set RTOs of minutes |
+//! | RTT samples count in full | at most 4 RTOs or 1 s each; after a long silence only those of what was sent since its end | an end that slept and acks late would else set RTOs of minutes |
+//! | back-off goes on when a silent peer is heard again | what was sent into the silence times out anew, within one RTO | streams go on at once after an outage |
 //! | `una` beyond what was sent empties the window and goes on | it is cut to what was sent | same effect, no special case |
 #![no_std]
 #![forbid(unsafe_code)]

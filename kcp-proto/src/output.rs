@@ -55,6 +55,28 @@ impl Kcp<'_> {
         Ok(datagram.finish())
     }
 
+    /// Writes a datagram of acks and window probes that are due, without data, and tells its length;
+    /// `None` when none is. [`poll_transmit`](Self::poll_transmit) writes them as well, behind the
+    /// data: this is for callers who hold data back, to keep to a rate.
+    ///
+    /// # Errors
+    /// When `out` cannot take a header.
+    pub fn poll_control(
+        &mut self,
+        now: Instant,
+        out: &mut [u8],
+    ) -> Result<Option<usize>, TooSmall> {
+        self.advance(now);
+        let mut datagram = Datagram::new(out, self.config.datagram_len);
+        self.write_probes(&mut datagram)?;
+        self.write_acks(&mut datagram)?;
+        if datagram.is_empty() {
+            return Ok(None);
+        }
+        self.flush.told_window = self.receiver.free();
+        Ok(Some(datagram.finish()))
+    }
+
     fn write_data(&mut self, pool: &Pool<'_>, datagram: &mut Datagram<'_>) -> Result<(), TooSmall> {
         loop {
             let Some(segment) = self.sender.next_outgoing(pool, self.allowance()) else {
@@ -80,6 +102,7 @@ impl Kcp<'_> {
                 return Ok(());
             }
             self.stats.segments_out += 1;
+            self.stats.pushes_out += 1;
             self.waiting_since.get_or_insert(self.now);
             let cause = self.sender.mark_sent(sn, self.now, &mut self.stats);
             self.flight.on_sent(cause.is_some(), self.sender.flying());

@@ -109,6 +109,8 @@ pub(crate) struct Sender<'s> {
     pub(crate) next_order: u32,
     /// When a segment was last found to have arrived.
     pub(crate) last_progress: Instant,
+    /// When a peer that had been silent for long was heard again.
+    pub(crate) resumed_at: Option<Instant>,
     /// Segments found to have arrived, not reported yet.
     pub(crate) delivered: u32,
 }
@@ -140,6 +142,7 @@ impl<'s> Sender<'s> {
             evidence: Evidence::new(config.resend),
             next_order: 0,
             last_progress: Instant::ZERO,
+            resumed_at: None,
             delivered: 0,
         }
     }
@@ -392,10 +395,14 @@ impl<'s> Sender<'s> {
     }
 
     /// When a segment in flight times out. Acks that still come in push this back, unless they
-    /// show that the segment was overtaken: a path that grew slower is not a path that lost.
+    /// show that the segment was overtaken: a path that grew slower is not a path that lost. What
+    /// was sent into a silence is not waited for any longer than anew once that is over.
     fn due(&self, segment: &TxSegment, rtt: &Rtt) -> Instant {
         let timeouts = u32::from(segment.timeouts).min(MAX_BACK_OFF);
-        let own = segment.sent_at + rtt.backed_off(timeouts, self.nodelay);
+        let mut own = segment.sent_at + rtt.backed_off(timeouts, self.nodelay);
+        if let Some(resumed) = self.resumed_at.filter(|&resumed| segment.sent_at < resumed) {
+            own = own.min(resumed + rtt.rto());
+        }
         match self.evidence.newest().and_then(|mark| self.lost_at(segment, mark)) {
             Some(lost_at) => own.max(lost_at),
             None if self.last_progress <= segment.sent_at => own,

@@ -7,6 +7,8 @@ pub struct Stats {
     pub segments_in: u64,
     /// Segments out, of every kind, repetitions included.
     pub segments_out: u64,
+    /// Push segments (those with data) out, repetitions included.
+    pub pushes_out: u64,
     /// Datagrams refused.
     pub bad_packets: u64,
     /// Repetitions because `resend` later transmissions were acknowledged.
@@ -30,6 +32,7 @@ impl core::ops::AddAssign for Stats {
     fn add_assign(&mut self, other: Self) {
         self.segments_in += other.segments_in;
         self.segments_out += other.segments_out;
+        self.pushes_out += other.pushes_out;
         self.bad_packets += other.bad_packets;
         self.fast_retransmits += other.fast_retransmits;
         self.early_retransmits += other.early_retransmits;

@@ -138,6 +138,9 @@ fn a_growing_queue_causes_no_burst_of_timeouts() {
         let repeated = stats.timeout_retransmits + stats.fast_retransmits + stats.early_retransmits;
         assert_eq!(stats.timeout_retransmits, 0, "{stats:?}");
         assert!(repeated * 50 <= stats.segments_out, "{stats:?}");
+        // One end has only data to send, the other only acks.
+        assert_eq!(stats.pushes_out, stats.segments_out, "{stats:?}");
+        assert_eq!(sim.ends[1].kcp.stats().pushes_out, 0);
         assert!(sim.ends[1].kcp.stats().repeated <= repeated);
     }
 }

@@ -5,9 +5,12 @@ use core::time::Duration;
 
 use crate::wire::Version;
 
-/// Longest time between signs of life that smux allows, and the time after which it looks for the
-/// peer's (smux, `DefaultConfig` and `VerifyConfig`).
+/// Longest time between signs of life that smux allows (smux, `VerifyConfig`).
 const THIRTY_SECONDS: Duration = Duration::from_secs(30);
+/// The original looks every 30 s whether anything has come since it looked last, so it notices death
+/// 30 to 60 s after the last sign of life. The longer of these, so that streams survive here each
+/// outage that they may survive there.
+const ONE_MINUTE: Duration = Duration::from_secs(60);
 /// Most streams a session may be told to hold.
 const STREAM_LIMIT: usize = 1 << 24;
 
@@ -45,7 +48,7 @@ impl Default for Config {
         Self {
             version: Version::V1,
             keepalive: Duration::from_secs(10),
-            timeout: THIRTY_SECONDS,
+            timeout: ONE_MINUTE,
             max_frame: 32_768,
             session_buffer: 4_194_304,
             stream_buffer: 2_097_152,
@@ -55,11 +58,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Sets `keepalive`, and a `timeout` that suits a peer with the same value: twice as long, and
-    /// not less than 30 s. The original notices death after 30 to 60 s.
+    /// Sets `keepalive`, and the `timeout` that suits a peer with any value: 60 s, after which the
+    /// original gives up at the latest.
     #[must_use]
     pub fn with_keepalive(self, keepalive: Duration) -> Self {
-        Self { keepalive, timeout: keepalive.saturating_mul(2).max(THIRTY_SECONDS), ..self }
+        Self { keepalive, timeout: keepalive.saturating_mul(2).max(ONE_MINUTE), ..self }
     }
 
     /// Checks all fields.

@@ -94,7 +94,7 @@ pub mod wire;
 
 pub use config::{Config, ConfigError, Role};
 pub use error::{OpenError, ProtocolError, ReadError, Reason, SendError};
-pub use mux::{ACCEPT_BACKLOG, Block, Event, Mux, Stats, Step};
+pub use mux::{ACCEPT_BACKLOG, Block, Event, Mux, Stats, Step, StreamStats};
 pub use slot::{Slot, StreamId};
 pub use streams::MuxStorage;
 pub use wire::{ControlFrame, Version};

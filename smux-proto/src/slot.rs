@@ -1,6 +1,6 @@
 //! The state of one stream.
 
-use proto_base::Fifo;
+use proto_base::{Fifo, Instant};
 
 use crate::flow::{ReadCount, SendWindow};
 use crate::list::{KINDS, Link};
@@ -69,7 +69,7 @@ pub(crate) mod news {
     pub(crate) const ENDED: u8 = 16;
 }
 
-/// Memory for one stream, about 150 bytes; a session in borrowed memory is given an array of them.
+/// Memory for one stream, about 180 bytes; a session in borrowed memory is given an array of them.
 #[derive(Debug)]
 pub struct Slot {
     pub(crate) links: [Link; KINDS],
@@ -93,6 +93,12 @@ pub struct Slot {
     pub(crate) stored: Fifo,
     pub(crate) window: SendWindow,
     pub(crate) reads: ReadCount,
+    /// When it was opened, by the latest time seen then.
+    pub(crate) opened_at: Instant,
+    /// Bytes of bodies that came for it.
+    pub(crate) bytes_in: u64,
+    /// Bytes of bodies sent.
+    pub(crate) bytes_out: u64,
 }
 
 impl Slot {
@@ -115,6 +121,9 @@ impl Slot {
             stored: Fifo::new(),
             window: SendWindow::new(),
             reads: ReadCount::new(),
+            opened_at: Instant::ZERO,
+            bytes_in: 0,
+            bytes_out: 0,
         }
     }
 

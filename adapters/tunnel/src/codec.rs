@@ -27,6 +27,8 @@ pub(crate) struct SnappyCodec {
     pub(crate) tail: Vec<u8>,
     /// How much of the tail KCP took.
     pub(crate) tail_taken: usize,
+    /// All memory was taken at the start, and is kept.
+    is_reserved: bool,
 }
 
 impl Codec {
@@ -38,10 +40,56 @@ impl Codec {
                 decompressor: Decompressor::new(),
                 tail: Vec::new(),
                 tail_taken: 0,
+                is_reserved: false,
             });
         }
         let _ = compression;
         Self::Plain
+    }
+
+    /// As [`new`](Self::new), with all the memory that frames of up to `longest` bytes need.
+    pub(crate) fn reserved(compression: bool, longest: usize) -> Self {
+        let _ = longest;
+        match Self::new(compression) {
+            Self::Plain => Self::Plain,
+            #[cfg(feature = "snappy")]
+            Self::Snappy(codec) => Self::Snappy(SnappyCodec {
+                decompressor: Decompressor::reserved(),
+                tail: Vec::with_capacity(Compressor::max_framed_len(longest)),
+                is_reserved: true,
+                ..codec
+            }),
+        }
+    }
+
+    /// Bytes that [`reserved`](Self::reserved) takes with compression.
+    pub(crate) fn reserved_size(longest: usize) -> usize {
+        #[cfg(feature = "snappy")]
+        return 2 * (4 + crate::snappy::MAX_COMPRESSED) + Compressor::max_framed_len(longest);
+        #[cfg(not(feature = "snappy"))]
+        {
+            let _ = longest;
+            0
+        }
+    }
+
+    /// For another connection, in the same memory.
+    pub(crate) fn restart(self) -> Self {
+        match self {
+            Self::Plain => Self::Plain,
+            #[cfg(feature = "snappy")]
+            Self::Snappy(codec) => {
+                let mut tail = codec.tail;
+                tail.clear();
+                Self::Snappy(SnappyCodec {
+                    compressor: Compressor::new(),
+                    decompressor: codec.decompressor.restart(),
+                    tail,
+                    tail_taken: 0,
+                    is_reserved: codec.is_reserved,
+                })
+            }
+        }
     }
 
     /// Whether KCP has all that was written.
@@ -56,7 +104,9 @@ impl Codec {
     /// Gives memory of an idle connection back.
     pub(crate) fn shrink(&mut self) {
         #[cfg(feature = "snappy")]
-        if let Self::Snappy(codec) = self {
+        if let Self::Snappy(codec) = self
+            && !codec.is_reserved
+        {
             codec.decompressor.shrink();
             if codec.tail.is_empty() {
                 codec.tail = Vec::new();

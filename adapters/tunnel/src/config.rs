@@ -1,6 +1,7 @@
 //! Settings of a tunnel end, beyond its key.
 
 use core::fmt;
+use core::num::NonZeroU64;
 
 use fec_proto::Shape;
 
@@ -18,10 +19,15 @@ pub struct Config {
     pub fec: Option<Shape>,
     /// Arithmetic for FEC.
     pub fec_kernel: fec_proto::Kernel,
-    /// Settings of smux.
+    /// Settings of smux. Its `max_frame` (newest kcptun: `--framesize`) bounds what one read of a
+    /// TCP connection makes a frame of; frames of more than 16,376 bytes are never made.
     pub smux: smux_proto::Config,
     /// Whether the byte stream of a connection is compressed (kcptun: not `--nocomp`).
     pub compression: bool,
+    /// Most bytes per second that a connection sends, headers of UDP and IP not counted, parity
+    /// included, after a burst of up to 96,000 bytes (newest kcptun: `--ratelimit`). What waits is
+    /// kept and not lost, and acks do not wait behind data. `None` is as fast as the windows let it.
+    pub rate_limit: Option<NonZeroU64>,
     /// Most bytes of payload memory for all connections of an endpoint together.
     pub memory: usize,
     /// Most connections of a server's endpoint.
@@ -37,6 +43,7 @@ impl Default for Config {
             fec_kernel: fec_proto::Kernel::PORTABLE,
             smux: smux_proto::Config::default(),
             compression: cfg!(feature = "snappy"),
+            rate_limit: None,
             memory: 1 << 30,
             max_connections: 65_536,
         }

@@ -18,12 +18,17 @@ use smux_proto::{Mux, MuxStorage, Role};
 use crate::codec::Codec;
 use crate::config::{Config, ConfigError};
 use crate::event::{CloseReason, Event, StreamError, StreamId};
+use crate::memory::ConnectionMemory;
+use crate::pace::Pacer;
 use crate::shard::Shard;
-use crate::stats::ConnectionStats;
+use crate::stats::{ConnectionFigures, ConnectionStats};
 use crate::variety::Variety;
 
 /// Time without traffic after which a connection gives back what memory it can.
 const IDLE: Duration = Duration::from_secs(5);
+
+/// How much later than it should an answer to a sign of life may come, however often those are.
+const LATE: Duration = Duration::from_secs(5);
 
 /// Silence after which an ICMP refusal is believed.
 const DEAF: Duration = Duration::from_secs(2);
@@ -57,10 +62,15 @@ pub(crate) struct Connection {
     pub(crate) codec: Codec,
     pub(crate) variety: Variety,
     pub(crate) now: Instant,
+    pub(crate) started: Instant,
     /// Streams that may be told to write before more acks come in.
     pub(crate) grants: usize,
     /// Bytes wait in KCP because smux can take no more.
     pub(crate) is_blocked: bool,
+    /// Something waits to be written because the memory that all connections share was used up.
+    pub(crate) is_hungry: bool,
+    /// Present with a rate limit.
+    pub(crate) pacer: Option<Pacer>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) news: News,
     /// When to look whether the server has said anything.
@@ -85,30 +95,42 @@ pub(crate) struct News {
 
 impl Connection {
     pub(crate) fn new(config: &Config, start: &Start) -> Result<Self, ConfigError> {
+        Self::with_memory(config, start, ConnectionMemory::owned(config.compression))
+    }
+
+    /// A connection in this memory.
+    pub(crate) fn with_memory(
+        config: &Config,
+        start: &Start,
+        memory: ConnectionMemory,
+    ) -> Result<Self, ConfigError> {
         let Start { role, conv, clock_offset, seed, now } = *start;
-        let kcp = Kcp::new(conv, clock_offset, config.kcp, Rings::owned(), now)
+        let kcp = Kcp::new(conv, clock_offset, config.kcp, memory.rings, now)
             .map_err(ConfigError::Kcp)?;
         let kernel = config.fec_kernel;
-        // Owned storage grows to what any shape needs, so these cannot fail.
+        // The storage is, or grows to, what our shape needs, so these cannot fail.
         let encoder = config.fec.and_then(|shape| {
-            Encoder::new(shape, kernel, EncoderConfig::default(), EncoderStorage::owned()).ok()
+            Encoder::new(shape, kernel, EncoderConfig::default(), memory.encoder).ok()
         });
-        let decoder = Decoder::new(config.fec, kernel, DecoderStorage::owned());
+        let decoder = Decoder::new(config.fec, kernel, memory.decoder);
         // The peer's shape may differ, and rebuilding with a wrong one makes bytes that nobody sent
         // and that KCP may take, so it has to be proved first.
         let decoder = decoder.map_err(|_| ConfigError::NoCompression)?.in_doubt();
-        let mux = Mux::new(role, config.smux.clone(), MuxStorage::owned(), seed, now)
+        let mux = Mux::new(role, config.smux.clone(), memory.mux, seed, now)
             .map_err(ConfigError::Smux)?;
         Ok(Self {
             kcp,
             encoder,
             decoder,
             mux,
-            codec: Codec::new(config.compression),
+            codec: memory.codec,
             variety: Variety::new(config.fec),
             now,
+            started: now,
             grants: 0,
             is_blocked: false,
+            is_hungry: false,
+            pacer: config.rate_limit.map(|rate| Pacer::new(rate, now)),
             closed: None,
             news: News::default(),
             mute_at: (role == Role::Client).then(|| now + MUTE),
@@ -186,9 +208,11 @@ impl Connection {
         let mux =
             if self.can_write_control() { self.mux.poll_timeout() } else { self.mux.dead_at() };
         let idle = (self.has_spare_memory && self.kcp.is_idle()).then(|| self.used_at + IDLE);
-        let open_at = if self.is_gated() { self.sent_at + UNPROVEN_PAUSE } else { Instant::ZERO };
+        let gate = if self.is_gated() { self.sent_at + UNPROVEN_PAUSE } else { Instant::ZERO };
+        let open_at = gate.max(self.pacer.map_or(Instant::ZERO, |pacer| pacer.opens_at()));
         let kcp = self.kcp.poll_timeout().map(|at| at.max(open_at));
-        [kcp, mux, self.decoder.poll_timeout(), idle, self.mute_at]
+        let parity = self.has_parity().then(|| open_at.max(self.now));
+        [kcp, mux, parity, self.decoder.poll_timeout(), idle, self.mute_at]
             .into_iter()
             .fold(None, Instant::earliest)
     }
@@ -199,6 +223,43 @@ impl Connection {
             self.closed = Some(reason);
             self.news.closed = true;
         }
+    }
+
+    /// Begins anew in the memory of the connection that was here.
+    pub(crate) fn restart(
+        &mut self,
+        config: &Config,
+        start: &Start,
+        shard: &mut Shard,
+    ) -> Result<(), ConfigError> {
+        let memory = self.take_memory(config, shard)?;
+        *self = Self::with_memory(config, start, memory)?;
+        Ok(())
+    }
+
+    /// Takes the memory out. What is left is an empty connection that is good for nothing.
+    fn take_memory(
+        &mut self,
+        config: &Config,
+        shard: &mut Shard,
+    ) -> Result<ConnectionMemory, ConfigError> {
+        self.release(shard);
+        let (now, kernel) = (self.now, config.fec_kernel);
+        let kcp = Kcp::new(self.kcp.conv(), 0, config.kcp, Rings::owned(), now)
+            .map_err(ConfigError::Kcp)?;
+        let mux = Mux::new(self.mux.role(), config.smux.clone(), MuxStorage::owned(), 0, now)
+            .map_err(ConfigError::Smux)?;
+        let decoder = Decoder::new(None, kernel, DecoderStorage::owned())
+            .map_err(|_| ConfigError::NoCompression)?;
+        let encoder = self.encoder.take();
+        Ok(ConnectionMemory {
+            rings: core::mem::replace(&mut self.kcp, kcp).into_rings(),
+            encoder: encoder
+                .map_or(EncoderStorage::owned(), |old| old.into_storage(&mut shard.pool)),
+            decoder: core::mem::replace(&mut self.decoder, decoder).into_storage(&mut shard.pool),
+            mux: core::mem::replace(&mut self.mux, mux).into_storage(),
+            codec: core::mem::replace(&mut self.codec, Codec::new(false)).restart(),
+        })
     }
 
     /// Gives all pool memory back. The connection is of no use any more.
@@ -231,9 +292,48 @@ impl Connection {
             && self.now - self.sent_at < UNPROVEN_PAUSE
     }
 
+    /// Whether this end has not heard the peer for longer than signs of life come apart, although
+    /// each of its own is acknowledged.
+    pub(crate) fn is_stale(&self, now: Instant, keepalive: Duration) -> bool {
+        now - self.kcp.last_heard() > keepalive + (keepalive / 2).max(LATE)
+    }
+
+    /// The socket has no way to the peer.
+    pub(crate) fn handle_unreachable(&mut self) {
+        if !self.news.is_suspect {
+            self.news.suspect = true;
+            self.news.is_suspect = true;
+        }
+    }
+
+    /// There is room again in the memory that all connections share.
+    pub(crate) fn handle_room(&mut self, shard: &mut Shard) {
+        self.is_hungry = false;
+        #[cfg(feature = "snappy")]
+        self.flush_tail(shard);
+        self.write_control(shard);
+        self.renew_grants();
+    }
+
     /// Whether no stream is open and the peer has acknowledged all that was written to any.
     pub(crate) fn is_idle(&self) -> bool {
         self.mux.stats().streams == 0 && self.codec.is_idle() && self.kcp.is_idle()
+    }
+
+    /// What goes on at the moment.
+    pub(crate) fn figures(&self) -> ConnectionFigures {
+        let kcp = &self.kcp;
+        ConnectionFigures {
+            started: self.started,
+            last_heard: kcp.last_heard(),
+            is_suspect: kcp.is_suspect(),
+            send_window: u32::from(kcp.send_window()),
+            receive_window: u32::from(kcp.receive_window()),
+            remote_window: kcp.remote_window(),
+            flight_limit: kcp.flight_limit(),
+            in_flight: kcp.in_flight(),
+            queued: kcp.pending_segments() - kcp.in_flight(),
+        }
     }
 
     /// Counters of all layers.

@@ -7,7 +7,7 @@ use kcp_proto::ConvId;
 use proto_base::Instant;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
-use smux_proto::{OpenError, Role};
+use smux_proto::{OpenError, Role, StreamStats};
 
 use crate::batch::{Datagrams, TransmitBatch};
 use crate::config::{Config, ConfigError};
@@ -15,7 +15,7 @@ use crate::crypt::{self, PacketCipher, Protection};
 use crate::event::{CloseReason, Event, StreamError, StreamId};
 use crate::nonce::NonceSource;
 use crate::reception::Reception;
-use crate::stats::{ConnectionStats, EndpointStats};
+use crate::stats::{ConnectionFigures, ConnectionStats, EndpointStats};
 use crate::table::{ConnectionKey, Table};
 
 /// Many connections behind one socket, as a sans-IO machine: datagrams and times in, batches of
@@ -71,6 +71,33 @@ impl Endpoint {
             accepts: side == Side::Server,
             table: Table::new(config, rng)?,
         })
+    }
+
+    /// As [`new`](Self::new), with all memory taken now: [`Config::memory`] bytes of payload, and
+    /// what [`Config::max_connections`] connections of `smux.max_streams` streams need besides
+    /// ([`reserved_size`](Self::reserved_size)). Nothing is allocated later, whatever happens; what
+    /// finds no memory waits, or is dropped as if the network had lost it.
+    ///
+    /// The memory is held to the end of the process, for endpoints that live as long.
+    ///
+    /// # Errors
+    /// Names the setting that cannot work.
+    pub fn reserved(
+        config: Config,
+        cipher: PacketCipher,
+        side: Side,
+        seed: [u8; 32],
+    ) -> Result<Self, ConfigError> {
+        let mut endpoint = Self::new(config, cipher, side, seed)?;
+        endpoint.table.reserve()?;
+        Ok(endpoint)
+    }
+
+    /// Bytes that each connection of a [`reserved`](Self::reserved) endpoint takes besides payload
+    /// memory.
+    #[must_use]
+    pub fn reserved_size(config: &Config) -> usize {
+        crate::memory::ConnectionMemory::size(config)
     }
 
     /// Begins a connection to `remote`. Nothing is sent before a stream is opened.
@@ -153,10 +180,40 @@ impl Endpoint {
         }
     }
 
+    /// The socket has no way to `remote`: no route, no network, or its own address is gone. The
+    /// connection is suspect at once, as nothing that it sends arrives; it is not given up, as the
+    /// way may come back.
+    pub fn handle_unreachable(&mut self, now: Instant, remote: SocketAddr) {
+        self.see(now);
+        let Some(index) = self.table.find(&remote) else { return };
+        if let Some((connection, _)) = self.table.get_mut(index) {
+            connection.handle_unreachable();
+        }
+        self.table.touch(index);
+    }
+
     /// Time has passed. Before the time of [`poll_timeout`](Self::poll_timeout) this does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.see(now);
         self.table.handle_timeout();
+    }
+
+    /// Looks, before a stream is opened, whether the peer has been silent for longer than its answers
+    /// to signs of life come apart, as it has when this machine slept, or when the path broke while
+    /// nobody used it. `false`: the stream does better on another connection; this one is suspect
+    /// (or gone).
+    pub fn check_fresh(&mut self, now: Instant, key: ConnectionKey) -> bool {
+        // After a sleep no timer may have told of deadlines that have passed.
+        self.handle_timeout(now);
+        let (now, keepalive) = (self.table.now, self.table.config.smux.keepalive);
+        let Some(index) = self.table.index(key) else { return false };
+        let Some((connection, _)) = self.table.get_mut(index) else { return false };
+        if connection.closed.is_none() && !connection.is_stale(now, keepalive) {
+            return true;
+        }
+        connection.handle_unreachable();
+        self.table.touch(index);
+        false
     }
 
     /// Opens a stream.
@@ -165,11 +222,12 @@ impl Endpoint {
     /// When the connection is gone or has no room for another stream.
     pub fn open(&mut self, now: Instant, key: ConnectionKey) -> Result<StreamId, OpenError> {
         self.see(now);
-        let index = self.table.index(key).ok_or(OpenError::Dead)?;
+        let (now, index) = (self.table.now, self.table.index(key).ok_or(OpenError::Dead)?);
         let (connection, shard) = self.table.get_mut(index).ok_or(OpenError::Dead)?;
         if connection.closed.is_some() {
             return Err(OpenError::Dead);
         }
+        connection.now = now;
         let id = connection.mux.open()?;
         connection.write_control(shard);
         self.table.touch(index);
@@ -315,6 +373,23 @@ impl Endpoint {
     pub fn connection_stats(&self, key: ConnectionKey) -> Option<ConnectionStats> {
         let (connection, _) = self.table.get(self.table.index(key)?)?;
         Some(connection.stats())
+    }
+
+    /// What a connection is doing at the moment; `None` for one that is over.
+    #[must_use]
+    pub fn connection_figures(&self, key: ConnectionKey) -> Option<ConnectionFigures> {
+        let (connection, _) = self.table.get(self.table.index(key)?)?;
+        connection.closed.is_none().then(|| connection.figures())
+    }
+
+    /// The streams of a connection with their figures, those that wait for
+    /// [`accept`](Self::accept) included; none for a connection that is gone.
+    pub fn streams(&self, key: ConnectionKey) -> impl Iterator<Item = (StreamId, StreamStats)> {
+        let connection = self.table.index(key).and_then(|index| self.table.get(index));
+        connection.into_iter().flat_map(|(connection, _)| {
+            let mux = &connection.mux;
+            mux.stream_ids().filter_map(|id| Some((id, mux.stream_stats(id)?)))
+        })
     }
 
     /// Sum of the counters of all connections, those that are gone included.

@@ -17,19 +17,22 @@ pub enum Event {
     Writable(StreamId),
     /// The peer ended its direction of a stream; what is stored is the last of it.
     Finished(StreamId),
-    /// Nothing can be sent to this stream any more; abort it.
+    /// Nothing can be sent to this stream any more: writing fails with [`StreamError::Gone`]. Abort
+    /// it.
     Failed(StreamId),
     /// Both directions of a stream are over. Its handle is stale from now on.
     Ended(StreamId),
-    /// The peer owes answers and is silent. New streams do better on another connection; nothing
-    /// is lost yet.
+    /// The peer owes answers and is silent, or the socket has no way to it. New streams do better
+    /// on another connection; nothing is lost yet.
     Suspect,
     /// A suspect peer was heard again.
     Recovered,
     /// The server acknowledges what this client sends, but has not said anything of its own since
     /// the connection began. It probably cannot read it: compression or the smux version differ.
     Mute,
-    /// The connection is over, with all its streams.
+    /// The connection is over, with all its streams. Its key names nothing any more: who wants to
+    /// know the peer's address keeps it from before, and its counters are part of
+    /// [`Endpoint::total_stats`](crate::Endpoint::total_stats) from now on.
     Closed(CloseReason),
 }
 

@@ -49,8 +49,13 @@ impl Connection {
         // Acks made room for what compression has left over.
         #[cfg(feature = "snappy")]
         self.flush_tail(shard);
-        self.grants = self.kcp.send_capacity() / GRANT + 1;
+        self.renew_grants();
         self.write_control(shard);
+    }
+
+    /// As many writers may go on as there is room for.
+    pub(crate) fn renew_grants(&mut self) {
+        self.grants = self.kcp.send_capacity() / GRANT + 1;
     }
 
     /// Moves bytes from KCP to smux as far as smux takes them.
@@ -166,5 +171,43 @@ impl Connection {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::connection::Start;
+    use crate::event::{Event, StreamError};
+    use kcp_proto::ConvId;
+    use smux_proto::{Role, wire::Version};
+
+    /// A peer that says it has read more than it was sent: whoever waits to write is told, and not
+    /// left waiting for a window that can never open.
+    #[test]
+    fn a_writer_whose_stream_has_failed_is_told_so() {
+        let mut config = Config { compression: false, ..Config::default() };
+        config.smux.version = Version::V2;
+        let config = config.check(20).expect("settings that work");
+        let mut shard = Shard::new(1 << 22).expect("memory");
+        let now = Instant::from_millis(5);
+        let start = Start { role: Role::Client, conv: ConvId(1), clock_offset: 0, seed: 1, now };
+        let mut connection = Connection::new(&config, &start).expect("settings that work");
+        let id = connection.mux.open().expect("room");
+        connection.write_control(&mut shard);
+        let fill = |slot: &mut [u8]| (slot.len(), slot.len());
+        assert_eq!(connection.write_with(&mut shard, id, 100, fill), Ok(100));
+
+        // Version 2, UPD, 8 bytes, the stream, bytes read, window.
+        let mut update = alloc::vec![2, 4, 8, 0];
+        for field in [id.wire(), 1_000_000, 65_536] {
+            update.extend_from_slice(&field.to_le_bytes());
+        }
+        assert_eq!(connection.feed(&mut shard, &update), Ok(update.len()));
+        let mut events = core::iter::from_fn(|| connection.poll_event());
+        assert!(events.any(|event| event == Event::Failed(id)));
+        let refused = connection.write_with(&mut shard, id, 100, fill);
+        assert_eq!(refused, Err(StreamError::Gone));
     }
 }

@@ -56,8 +56,9 @@
 //! | the application reads it where it lies | `endpoint` |
 //!
 //! What stands beside it: [`policy`] (which session serves a new TCP connection), [`relay`] (how a
-//! TCP connection and a stream end together), `timer` (the wheel), `shard` (the memory that all
-//! connections of an endpoint share), `variety` (a kindness to receivers of the original).
+//! TCP connection and a stream end together), [`socket`] (a socket that fails), `pace` (the rate
+//! limit), `timer` (the wheel), `shard` (the memory that all connections of an endpoint share),
+//! `variety` (a kindness to receivers of the original).
 //!
 //! # What no peer can do
 //!
@@ -81,14 +82,19 @@ pub mod crypt;
 mod endpoint;
 pub mod event;
 mod inbound;
+mod memory;
 pub mod nonce;
 mod outbound;
+mod pace;
 pub mod policy;
 mod reception;
 pub mod relay;
+pub mod report;
 mod shard;
 #[cfg(feature = "snappy")]
 pub mod snappy;
+pub mod socket;
+mod sorted;
 mod stats;
 mod table;
 mod timer;
@@ -98,5 +104,6 @@ pub use batch::TransmitBatch;
 pub use config::{Config, ConfigError};
 pub use endpoint::{Endpoint, Full, Side};
 pub use event::{CloseReason, Event, StreamError, StreamId};
-pub use stats::{ConnectionStats, EndpointStats};
+pub use smux_proto::StreamStats;
+pub use stats::{CloseStats, ConnectionFigures, ConnectionStats, EndpointStats};
 pub use table::ConnectionKey;

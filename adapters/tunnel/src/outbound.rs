@@ -1,6 +1,5 @@
 //! The way out: frames of smux, compression, KCP, FEC, and the batch.
 
-#[cfg(feature = "snappy")]
 use kcp_proto::SendError;
 use proto_base::Instant;
 
@@ -8,6 +7,7 @@ use crate::batch::TransmitBatch;
 use crate::codec::Codec;
 use crate::connection::Connection;
 use crate::event::{StreamError, StreamId};
+use crate::pace::Pacer;
 use crate::shard::Shard;
 
 /// Bytes of a smux header, and of the longest frame without data.
@@ -32,11 +32,14 @@ impl Connection {
         self.write_control(shard);
         let window = self.mux.send_window(id).min(wanted).min(LARGEST_BODY);
         if window == 0 {
-            // Either the peer's window is shut, and smux says when it opens, or this end finished.
-            return Err(if self.mux.want_send(id, false) {
-                StreamError::Blocked
-            } else {
-                StreamError::Closed
+            // No frame can begin now; smux says whether that will change.
+            return Err(match self.mux.begin_frame(id, 1) {
+                Err(smux_proto::SendError::Finished) => StreamError::Closed,
+                Err(smux_proto::SendError::BadUpdate) => StreamError::Gone,
+                _ => {
+                    self.mux.want_send(id, false);
+                    StreamError::Blocked
+                }
             });
         }
         let written = match self.codec {
@@ -62,7 +65,13 @@ impl Connection {
             match self.codec {
                 Codec::Plain => {
                     let slot = self.kcp.send_slot(&mut shard.pool, CONTROL_FRAME, CONTROL_FRAME);
-                    let Ok(slot) = slot else { return };
+                    let slot = match slot {
+                        Ok(slot) => slot,
+                        Err(error) => {
+                            self.is_hungry |= error == SendError::NoMemory;
+                            return;
+                        }
+                    };
                     let len = match self.mux.poll_control(self.now) {
                         Some(frame) => {
                             slot[..frame.as_bytes().len()].copy_from_slice(frame.as_bytes());
@@ -71,6 +80,7 @@ impl Connection {
                         None => 0,
                     };
                     self.kcp.commit(&mut shard.pool, len);
+                    self.stats.stream_bytes_out += len as u64;
                 }
                 #[cfg(feature = "snappy")]
                 Codec::Snappy(_) => {
@@ -78,7 +88,8 @@ impl Connection {
                         return;
                     }
                     let Some(frame) = self.mux.poll_control(self.now) else { return };
-                    self.send_compressed(shard, frame.as_bytes());
+                    let len = self.send_compressed(shard, frame.as_bytes());
+                    self.stats.stream_bytes_out += len as u64;
                 }
             }
         }
@@ -86,7 +97,7 @@ impl Connection {
 
     /// Whether a control frame could be written now.
     pub(crate) fn can_write_control(&self) -> bool {
-        self.kcp.send_capacity() > 0
+        self.kcp.send_capacity() > 0 && !self.is_hungry
     }
 
     /// Appends datagrams to `batch` until it is full or nothing is left to send. Each has
@@ -106,8 +117,9 @@ impl Connection {
         #[cfg(feature = "snappy")]
         self.flush_tail(shard);
         self.write_control(shard);
-        let fec = if self.encoder.is_some() { fec_proto::HEADROOM } else { 0 };
-        while !self.is_gated() {
+        self.fill_acks(shard, batch, headroom);
+        let fec = self.fec_headroom();
+        while self.may_send() {
             let longest = batch.longest();
             if let Some(encoder) = self.encoder.as_mut().filter(|encoder| encoder.has_parity()) {
                 let Some(out) = batch.spare().get_mut(headroom..longest) else { return };
@@ -124,28 +136,72 @@ impl Connection {
                 self.kcp.poll_transmit(now, &shard.pool, room)
             };
             let Ok(Some(len)) = written else { return };
-            self.variety.on_sent(len);
-            if let Some(encoder) = &mut self.encoder {
-                // The packet is within the mtu, so sealing cannot fail.
-                let _ = encoder.seal(now, &mut shard.pool, &mut out[..fec + len]);
-            }
-            self.count_out(headroom + fec + len);
-            let _ = batch.push(headroom + fec + len);
+            self.push_packet(shard, batch, headroom, len);
         }
+    }
+
+    /// With a rate limit, acks that are due go first each time that datagrams may leave again.
+    fn fill_acks(&mut self, shard: &mut Shard, batch: &mut TransmitBatch, headroom: usize) {
+        let (may_send, from) = (self.may_send(), headroom + self.fec_headroom());
+        if !may_send || !self.pacer.as_mut().is_some_and(Pacer::take_acks_turn) {
+            return;
+        }
+        let longest = batch.longest();
+        let Some(room) = batch.spare().get_mut(from..longest) else { return };
+        let Ok(Some(len)) = self.kcp.poll_control(self.now, room) else { return };
+        self.push_packet(shard, batch, headroom, len);
+        if let Some(pacer) = &mut self.pacer {
+            pacer.let_data_follow();
+        }
+    }
+
+    /// Adds a packet of `len` bytes of KCP's, written behind the headers' room, to the batch.
+    fn push_packet(
+        &mut self,
+        shard: &mut Shard,
+        batch: &mut TransmitBatch,
+        headroom: usize,
+        len: usize,
+    ) {
+        self.variety.on_sent(len);
+        let end = headroom + self.fec_headroom() + len;
+        if let Some(encoder) = &mut self.encoder {
+            // The packet is within the mtu, so sealing cannot fail.
+            let _ = encoder.seal(self.now, &mut shard.pool, &mut batch.spare()[headroom..end]);
+        }
+        self.count_out(end);
+        let _ = batch.push(end);
     }
 
     /// Whether something waits to be sent now.
     pub(crate) fn has_output(&self) -> bool {
-        let has_parity = self.encoder.as_ref().is_some_and(fec_proto::Encoder::has_parity);
         self.closed.is_none()
-            && !self.is_gated()
-            && (has_parity || self.kcp.poll_timeout().is_some_and(|at| at <= self.now))
+            && self.may_send()
+            && (self.has_parity() || self.kcp.poll_timeout().is_some_and(|at| at <= self.now))
+    }
+
+    /// Whether finished parity waits to be sent.
+    pub(crate) fn has_parity(&self) -> bool {
+        self.encoder.as_ref().is_some_and(fec_proto::Encoder::has_parity)
+    }
+
+    /// Whether neither the gate nor the rate holds datagrams back.
+    fn may_send(&self) -> bool {
+        !self.is_gated() && self.pacer.is_none_or(|pacer| pacer.is_open(self.now))
+    }
+
+    /// Bytes that FEC puts in front of KCP's.
+    fn fec_headroom(&self) -> usize {
+        if self.encoder.is_some() { fec_proto::HEADROOM } else { 0 }
     }
 
     fn count_out(&mut self, len: usize) {
         self.sent_at = self.now;
         self.stats.datagrams_out += 1;
         self.stats.bytes_out += len as u64;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.on_sent(self.now, len);
+        }
     }
 
     fn write_plain<R>(
@@ -156,7 +212,10 @@ impl Connection {
         fill: impl FnOnce(&mut [u8]) -> (usize, R),
     ) -> Result<(usize, R), StreamError> {
         let slot = self.kcp.send_slot(&mut shard.pool, FRAME_HEADER + 1, FRAME_HEADER + window);
-        let Ok(slot) = slot else { return Err(StreamError::Blocked) };
+        let slot = slot.map_err(|error| {
+            self.is_hungry |= error == SendError::NoMemory;
+            StreamError::Blocked
+        })?;
         let (head, body) = slot.split_at_mut(FRAME_HEADER);
         let (count, result) = fill(body);
         let count = count.min(body.len());
@@ -206,7 +265,9 @@ impl Connection {
         let compression = &mut shard.snappy;
         compression.framed.clear();
         codec.compressor.compress(&mut compression.scratch, frame, &mut compression.framed);
-        let taken = self.kcp.send(&mut shard.pool, &compression.framed).unwrap_or(0);
+        let taken = self.kcp.send(&mut shard.pool, &compression.framed);
+        self.is_hungry |= taken == Err(SendError::NoMemory);
+        let taken = taken.unwrap_or(0);
         codec.tail.extend_from_slice(&compression.framed[taken..]);
         compression.framed.len()
     }
@@ -220,7 +281,10 @@ impl Connection {
             match self.kcp.send(&mut shard.pool, rest) {
                 Ok(taken) => codec.tail_taken += taken,
                 Err(SendError::Empty) => break,
-                Err(_) => return false,
+                Err(error) => {
+                    self.is_hungry |= error == SendError::NoMemory;
+                    return false;
+                }
             }
         }
         codec.tail.clear();

@@ -1,11 +1,12 @@
 //! Which session carries which TCP connection: the client's slots, their expiry and their deaths.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 use core::time::Duration;
 
 use proto_base::Instant;
+
+use crate::sorted::{SortedMap, SortedSet};
 
 /// Wait between two attempts to dial (kcptun, client/main.go, `waitConn`).
 pub const REDIAL_DELAY: Duration = Duration::from_secs(1);
@@ -29,7 +30,7 @@ pub const MAX_DRAINING: usize = 1_024;
 ///      └────────── handle_dial_failed                    │ dialed, then this session drains
 ///      ▲                                                 ▼
 ///      └─── handle_dead (dialed again at once ◀──────── Live, Dialing
-///           if it carried streams)
+///           if it was ever used)
 /// ```
 ///
 /// A session that was replaced *drains*: its streams live on, no new ones come. It ends by death,
@@ -52,7 +53,7 @@ pub const MAX_DRAINING: usize = 1_024;
 /// | failing dial | repeated for ever | repeated while somebody waits |
 /// | failing dial of a replacement | everything waits | the expired session serves on |
 /// | session silent, not yet known to be dead | new connections hang on it | they go to a fresh session |
-/// | session that carried streams dies | dialed at the next connection | dialed at once |
+/// | session dies | dialed at the next connection | dialed at once, if anybody ever used it |
 /// | replaced session without streams | kept until `scavengettl` | closed after a minute |
 ///
 /// As in the original, with `autoexpire` every session ends at creation + `autoexpire` +
@@ -83,13 +84,13 @@ pub struct ClientPolicy {
     slots: Vec<Slot>,
     /// The slot of the next request.
     next_slot: usize,
-    sessions: BTreeMap<SessionId, Session>,
+    sessions: SortedMap<SessionId, Session>,
     next_session: u64,
-    draining: BTreeSet<SessionId>,
+    draining: SortedSet<SessionId>,
     /// When slots want to be dialed.
-    dials: BTreeSet<(Instant, SlotId)>,
+    dials: SortedSet<(Instant, SlotId)>,
     /// When sessions are to be closed.
-    closes: BTreeSet<(Instant, SessionId)>,
+    closes: SortedSet<(Instant, SessionId)>,
     now: Instant,
 }
 
@@ -191,6 +192,9 @@ struct Session {
     phase: Phase,
     created: Instant,
     streams: u32,
+    /// It has carried a stream. One that died unused is not replaced, or a server that is away would
+    /// be dialed for ever on behalf of nobody.
+    was_used: bool,
     is_suspect: bool,
     close: Option<(Instant, ScavengeReason)>,
 }
@@ -210,13 +214,21 @@ impl ClientPolicy {
             config,
             slots: alloc::vec![Slot::default(); usize::from(config.conn.get())],
             next_slot: 0,
-            sessions: BTreeMap::new(),
+            sessions: SortedMap::new(),
             next_session: 0,
-            draining: BTreeSet::new(),
-            dials: BTreeSet::new(),
-            closes: BTreeSet::new(),
+            draining: SortedSet::new(),
+            dials: SortedSet::new(),
+            closes: SortedSet::new(),
             now: Instant::ZERO,
         }
+    }
+
+    /// Takes the memory for this many sessions at a time, so that no later one asks for any.
+    pub fn reserve(&mut self, sessions: usize) {
+        self.sessions.reserve(sessions);
+        self.draining.reserve(sessions);
+        self.dials.reserve(self.slots.len() + 1);
+        self.closes.reserve(sessions);
     }
 
     /// A TCP connection came: which session carries it, or which slot it has to wait for.
@@ -269,7 +281,7 @@ impl ClientPolicy {
         if !config.autoexpire.is_zero() {
             let at = now + config.autoexpire + config.scavengettl;
             state.close = Some((at, ScavengeReason::Ttl));
-            self.closes.insert((at, session));
+            self.closes.insert((at, session), ());
         }
         let slot = &mut self.slots[usize::from(state.slot.0)];
         slot.dial = Dialing::No;
@@ -306,13 +318,14 @@ impl ClientPolicy {
         }
     }
 
-    /// The session is dead or closed. Its slot is empty, and is dialed again at once if it
-    /// carried streams (somebody is using it) or somebody waits for it.
+    /// The session is dead or closed. Its slot is empty, and is dialed again at once if the session
+    /// was ever used or somebody waits for it. So the next connection finds its name resolved and
+    /// its session standing.
     pub fn handle_dead(&mut self, now: Instant, session: SessionId) {
         self.now = self.now.max(now);
-        match self.sessions.get(&session).map(|state| state.phase) {
-            Some(Phase::Dialing) => self.handle_dial_failed(now, session),
-            Some(_) => self.forget(session),
+        match self.sessions.get(&session) {
+            Some(Session { phase: Phase::Dialing, .. }) => self.handle_dial_failed(now, session),
+            Some(&Session { was_used, .. }) => self.forget(session, was_used),
             None => {}
         }
     }
@@ -337,6 +350,7 @@ impl ClientPolicy {
                 phase: Phase::Dialing,
                 created: self.now,
                 streams: 0,
+                was_used: false,
                 is_suspect: false,
                 close: None,
             };
@@ -350,8 +364,9 @@ impl ClientPolicy {
     pub fn poll_scavenge(&mut self, now: Instant) -> Option<Scavenge> {
         self.now = self.now.max(now);
         let &(_, session) = self.closes.first().filter(|(at, _)| *at <= self.now)?;
-        let reason = self.sessions.get(&session)?.close?.1;
-        self.forget(session);
+        let state = self.sessions.get(&session)?;
+        let (reason, has_streams) = (state.close?.1, state.streams > 0);
+        self.forget(session, has_streams);
         Some(Scavenge { session, reason })
     }
 
@@ -368,6 +383,12 @@ impl ClientPolicy {
     #[must_use]
     pub fn current(&self, slot: SlotId) -> Option<SessionId> {
         self.slots.get(usize::from(slot.0))?.current
+    }
+
+    /// Whether a session is the one that new streams of some slot go to.
+    #[must_use]
+    pub fn is_current(&self, session: SessionId) -> bool {
+        self.slots.iter().any(|slot| slot.current == Some(session))
     }
 
     /// Replaced sessions that still live.
@@ -392,8 +413,9 @@ impl ClientPolicy {
         if !serves {
             return None;
         }
-        let streams = &mut self.sessions.get_mut(&session)?.streams;
-        *streams = streams.saturating_add(1);
+        let state = self.sessions.get_mut(&session)?;
+        state.streams = state.streams.saturating_add(1);
+        state.was_used = true;
         Some(session)
     }
 
@@ -419,13 +441,13 @@ impl ClientPolicy {
 
     fn dial_at(&mut self, slot: SlotId, at: Instant, dial: Dialing) {
         self.slots[usize::from(slot.0)].dial = dial;
-        self.dials.insert((at, slot));
+        self.dials.insert((at, slot), ());
     }
 
     fn drain(&mut self, session: SessionId) {
         if let Some(state) = self.sessions.get_mut(&session) {
             state.phase = Phase::Draining;
-            self.draining.insert(session);
+            self.draining.insert(session, ());
             self.close_when_drained(session);
         }
     }
@@ -447,11 +469,11 @@ impl ClientPolicy {
             self.closes.remove(&(sooner, session));
         }
         state.close = Some((at, reason));
-        self.closes.insert((at, session));
+        self.closes.insert((at, session), ());
     }
 
-    /// Removes a session that is not being dialed.
-    fn forget(&mut self, session: SessionId) {
+    /// Removes a session that is not being dialed. `is_missed`: its slot is dialed again at once.
+    fn forget(&mut self, session: SessionId, is_missed: bool) {
         let Some(state) = self.sessions.remove(&session) else { return };
         self.draining.remove(&session);
         if let Some((at, _)) = state.close {
@@ -460,7 +482,7 @@ impl ClientPolicy {
         let slot = &mut self.slots[usize::from(state.slot.0)];
         if slot.current == Some(session) {
             slot.current = None;
-            if slot.dial == Dialing::No && (state.streams > 0 || slot.waiting > 0) {
+            if slot.dial == Dialing::No && (is_missed || slot.waiting > 0) {
                 self.dial_at(state.slot, self.now, Dialing::Due);
             }
         }

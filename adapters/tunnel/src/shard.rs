@@ -2,12 +2,12 @@
 
 use alloc::vec::Vec;
 
-use proto_base::{Pool, PoolError};
+use proto_base::{PageState, Pool, PoolError};
 
 use crate::batch::MAX_DATAGRAM_LEN;
 
 /// Page of the pool: the longest piece that is read from a TCP socket at once.
-const PAGE: usize = 16_384;
+pub(crate) const PAGE: usize = 16_384;
 
 /// Payload memory and scratch space of all connections that live on one thread. A connection must
 /// be used with the shard it began with.
@@ -32,6 +32,23 @@ pub(crate) struct Compression {
 }
 
 impl Shard {
+    /// As [`new`](Self::new), with all memory taken now.
+    pub(crate) fn reserved(memory: usize) -> Result<Self, PoolError> {
+        let pages = memory / PAGE;
+        let arena = alloc::vec![0; pages * PAGE].leak();
+        let states = alloc::vec![PageState::new(); pages].leak();
+        Ok(Self {
+            pool: Pool::fixed(arena, states, PAGE)?,
+            scratch: alloc::vec![0; MAX_DATAGRAM_LEN],
+            #[cfg(feature = "snappy")]
+            snappy: Compression {
+                scratch: crate::snappy::Scratch::reserved(PAGE),
+                plain: Vec::with_capacity(PAGE),
+                framed: Vec::with_capacity(crate::snappy::Compressor::max_framed_len(PAGE)),
+            },
+        })
+    }
+
     pub(crate) fn new(memory: usize) -> Result<Self, PoolError> {
         Ok(Self {
             pool: Pool::owned(memory, PAGE)?,

@@ -3,6 +3,10 @@
 use core::ops::AddAssign;
 use core::time::Duration;
 
+use proto_base::Instant;
+
+use crate::event::CloseReason;
+
 /// Counters of one connection, layer by layer.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct ConnectionStats {
@@ -34,6 +38,107 @@ pub struct ConnectionStats {
     pub rto: Duration,
 }
 
+impl ConnectionStats {
+    /// Transmissions of segments that were repetitions, whatever their reason.
+    #[must_use]
+    pub fn retransmits(&self) -> u64 {
+        let kcp = &self.kcp;
+        kcp.fast_retransmits + kcp.early_retransmits + kcp.timeout_retransmits
+    }
+
+    /// Share of this end's data segments that got lost on their way, 0 to 1, as far as it can tell:
+    /// repetitions that were needed, per transmission. `None` before the first transmission. What
+    /// the peer's FEC rebuilt was not lost.
+    #[must_use]
+    pub fn loss_out(&self) -> Option<f64> {
+        let needed = self.retransmits().saturating_sub(self.kcp.spurious_retransmits);
+        ratio(needed, self.kcp.pushes_out)
+    }
+
+    /// Share of the peer's data packets that FEC had to rebuild here, 0 to 1; `None` without FEC. A
+    /// lower bound of the loss on the way in.
+    #[must_use]
+    pub fn repaired_in(&self) -> Option<f64> {
+        ratio(self.decoder.recovered, self.decoder.data + self.decoder.recovered)
+    }
+}
+
+/// Counters fit a double's 53 bits for some ten thousand years.
+#[expect(clippy::cast_precision_loss, reason = "shares need no more than a few digits")]
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| part as f64 / whole as f64)
+}
+
+/// What a connection is doing at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionFigures {
+    /// When it began.
+    pub started: Instant,
+    /// When a valid datagram last came in; the start before the first.
+    pub last_heard: Instant,
+    /// The peer owes acks and has been silent for long.
+    pub is_suspect: bool,
+    /// Send window, in segments (`--sndwnd`).
+    pub send_window: u32,
+    /// Free slots of the receive window, in segments.
+    pub receive_window: u32,
+    /// Free slots of the peer's receive window, in segments, as it said last.
+    pub remote_window: u32,
+    /// Segments that may be in flight: the windows, and what congestion control or (without it) the
+    /// search for the smallest good flight allows.
+    pub flight_limit: u32,
+    /// Segments sent and not acknowledged.
+    pub in_flight: u32,
+    /// Segments that wait to be sent.
+    pub queued: u32,
+}
+
+/// Connections that are over, by the reason.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct CloseStats {
+    /// No sign of life for the smux timeout.
+    pub timeout: u64,
+    /// The peer was restarted.
+    pub peer_restarted: u64,
+    /// The peer began another connection from the same address.
+    pub replaced: u64,
+    /// Nothing listens at the peer's address.
+    pub refused: u64,
+    /// The peer's bytes were not smux as we speak it.
+    pub protocol: u64,
+    /// The peer's bytes were not framed snappy, or damaged.
+    pub compression: u64,
+    /// Closed at this end.
+    pub local: u64,
+}
+
+impl CloseStats {
+    pub(crate) fn count(&mut self, reason: CloseReason) {
+        *match reason {
+            CloseReason::Timeout => &mut self.timeout,
+            CloseReason::PeerRestarted => &mut self.peer_restarted,
+            CloseReason::Replaced => &mut self.replaced,
+            CloseReason::Refused => &mut self.refused,
+            CloseReason::Protocol(_) => &mut self.protocol,
+            #[cfg(feature = "snappy")]
+            CloseReason::Compression(_) => &mut self.compression,
+            CloseReason::Local => &mut self.local,
+        } += 1;
+    }
+}
+
+impl AddAssign for CloseStats {
+    fn add_assign(&mut self, other: Self) {
+        self.timeout += other.timeout;
+        self.peer_restarted += other.peer_restarted;
+        self.replaced += other.replaced;
+        self.refused += other.refused;
+        self.protocol += other.protocol;
+        self.compression += other.compression;
+        self.local += other.local;
+    }
+}
+
 /// Counters of an endpoint that belong to no connection.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct EndpointStats {
@@ -51,6 +156,8 @@ pub struct EndpointStats {
     pub passive_opens: u64,
     /// Most connections at once.
     pub most_connections: u64,
+    /// Connections that are over.
+    pub closed: CloseStats,
 }
 
 impl AddAssign for EndpointStats {
@@ -62,11 +169,12 @@ impl AddAssign for EndpointStats {
         self.active_opens += other.active_opens;
         self.passive_opens += other.passive_opens;
         self.most_connections = self.most_connections.max(other.most_connections);
+        self.closed += other.closed;
     }
 }
 
 impl AddAssign for ConnectionStats {
-    /// Adds up counters. Figures of the moment (round trip, open streams) mean nothing in a sum.
+    /// Adds up counters, open streams and unread bytes. The round trip means nothing in a sum.
     fn add_assign(&mut self, other: Self) {
         self.datagrams_in += other.datagrams_in;
         self.bytes_in += other.bytes_in;
@@ -80,5 +188,47 @@ impl AddAssign for ConnectionStats {
         self.decoder += other.decoder;
         self.mux += other.mux;
         self.rtt = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_counted_once_and_in_its_place() {
+        let mut stats = CloseStats::default();
+        let reasons = [
+            CloseReason::Timeout,
+            CloseReason::PeerRestarted,
+            CloseReason::Replaced,
+            CloseReason::Refused,
+            CloseReason::Protocol(smux_proto::ProtocolError::BadVersion(9)),
+            CloseReason::Local,
+        ];
+        for (times, reason) in (1..).zip(reasons) {
+            (0..times).for_each(|_| stats.count(reason));
+        }
+        let mut twice = stats;
+        twice += stats;
+        let CloseStats { timeout, peer_restarted, replaced, refused, protocol, compression, local } =
+            twice;
+        let counts = [timeout, peer_restarted, replaced, refused, protocol, compression, local];
+        assert_eq!(counts, [2, 4, 6, 8, 10, 0, 12]);
+    }
+
+    #[test]
+    fn the_loss_is_what_had_to_be_repeated() {
+        let mut stats = ConnectionStats::default();
+        assert_eq!((stats.loss_out(), stats.repaired_in()), (None, None));
+        stats.kcp.pushes_out = 200;
+        stats.kcp.fast_retransmits = 7;
+        stats.kcp.early_retransmits = 3;
+        stats.kcp.timeout_retransmits = 5;
+        stats.kcp.spurious_retransmits = 5;
+        stats.decoder.data = 75;
+        stats.decoder.recovered = 25;
+        assert_eq!(stats.retransmits(), 15);
+        assert_eq!((stats.loss_out(), stats.repaired_in()), (Some(0.05), Some(0.25)));
     }
 }

@@ -16,9 +16,14 @@ use smux_proto::Role;
 use crate::config::{Config, ConfigError};
 use crate::connection::{Connection, Start};
 use crate::event::{CloseReason, Event};
+use crate::memory::ConnectionMemory;
 use crate::shard::Shard;
 use crate::stats::{ConnectionStats, EndpointStats};
 use crate::timer::TimerWheel;
+
+/// Free pages of the pool with which those go on who wait for memory: KCP keeps two in reserve
+/// (kcp-proto, receiver.rs, `RESERVED_PAGES`), and one is to be had.
+const ROOM: usize = 3;
 
 /// A connection of an [`Endpoint`](crate::Endpoint). A key of a connection that is gone is never
 /// mistaken for that of a later one.
@@ -43,7 +48,13 @@ pub(crate) struct Table {
     by_address: HashMap<SocketAddr, u32, FixedState>,
     senders: VecDeque<u32>,
     speakers: VecDeque<u32>,
+    /// Connections that wait for memory.
+    hungry: VecDeque<u32>,
     timers: TimerWheel,
+    /// With reserved memory: connections that are over, or never were, for the next ones.
+    #[expect(clippy::vec_box, reason = "they move to a slot and back without a copy")]
+    spares: Vec<Box<Connection>>,
+    is_reserved: bool,
 }
 
 #[derive(Debug)]
@@ -53,6 +64,7 @@ struct Slot {
     connection: Option<Box<Connection>>,
     is_sender: bool,
     is_speaker: bool,
+    is_hungry: bool,
 }
 
 impl Table {
@@ -71,8 +83,40 @@ impl Table {
             by_address: HashMap::with_hasher(hasher),
             senders: VecDeque::new(),
             speakers: VecDeque::new(),
+            hungry: VecDeque::new(),
             timers: TimerWheel::new(),
+            spares: Vec::new(),
+            is_reserved: false,
         })
+    }
+
+    /// Takes all memory that `max_connections` connections can ever need.
+    pub(crate) fn reserve(&mut self) -> Result<(), ConfigError> {
+        let count = self.config.max_connections;
+        self.shard = Shard::reserved(self.config.memory).map_err(ConfigError::Memory)?;
+        self.slots.reserve_exact(count);
+        self.vacant.reserve_exact(count);
+        // A map that is never more than half full cleans itself up in place.
+        self.by_address.reserve(2 * count + 1);
+        for queue in [&mut self.senders, &mut self.speakers, &mut self.hungry] {
+            queue.reserve_exact(count);
+        }
+        self.timers.reserve(count);
+        self.spares.reserve_exact(count);
+        for _ in 0..count {
+            let memory = ConnectionMemory::reserved(&self.config);
+            let start = Start {
+                role: Role::Client,
+                conv: ConvId(0),
+                clock_offset: 0,
+                seed: 0,
+                now: self.now,
+            };
+            let spare = Connection::with_memory(&self.config, &start, memory)?;
+            self.spares.push(Box::new(spare));
+        }
+        self.is_reserved = true;
+        Ok(())
     }
 
     /// Begins a connection; `None` when as many as allowed are open.
@@ -88,7 +132,13 @@ impl Table {
             seed: self.rng.next_u64(),
             now: self.now,
         };
-        let connection = Box::new(Connection::new(&self.config, &start).ok()?);
+        let connection = if self.is_reserved {
+            let mut spare = self.spares.pop()?;
+            spare.restart(&self.config, &start, &mut self.shard).ok()?;
+            spare
+        } else {
+            Box::new(Connection::new(&self.config, &start).ok()?)
+        };
         let index = match self.vacant.pop() {
             Some(index) => index,
             None => {
@@ -99,6 +149,7 @@ impl Table {
                     connection: None,
                     is_sender: false,
                     is_speaker: false,
+                    is_hungry: false,
                 });
                 index
             }
@@ -128,8 +179,16 @@ impl Table {
         self.touch(index);
     }
 
-    /// Notes what a connection has to do after anything happened to it.
+    /// Notes what a connection has to do after anything happened to it, and what others have to do
+    /// if that set memory free.
     pub(crate) fn touch(&mut self, index: u32) {
+        self.note(index);
+        if !self.hungry.is_empty() {
+            self.feed_hungry();
+        }
+    }
+
+    fn note(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let Some(connection) = &mut slot.connection else { return };
         if connection.closed.is_some() && self.by_address.get(&slot.remote) == Some(&index) {
@@ -147,6 +206,29 @@ impl Table {
         match connection.poll_timeout() {
             Some(at) if !slot.is_sender => self.timers.schedule(index, at),
             _ => self.timers.cancel(index),
+        }
+        if connection.is_hungry && !slot.is_hungry {
+            slot.is_hungry = true;
+            self.hungry.push_back(index);
+        }
+    }
+
+    /// Memory may have become free: lets those go on who wait for it, longest first. Who finds none
+    /// left waits again.
+    fn feed_hungry(&mut self) {
+        // Those that begin to wait meanwhile come after these.
+        for _ in 0..self.hungry.len() {
+            if self.shard.pool.spare_pages() < ROOM {
+                return;
+            }
+            let Some(index) = self.hungry.pop_front() else { return };
+            let slot = &mut self.slots[index as usize];
+            slot.is_hungry = false;
+            if let Some(connection) = &mut slot.connection {
+                connection.now = connection.now.max(self.now);
+                connection.handle_room(&mut self.shard);
+                self.note(index);
+            }
         }
     }
 
@@ -172,6 +254,7 @@ impl Table {
             let event = slot.connection.as_mut().and_then(|connection| connection.poll_event());
             match event {
                 Some(Event::Closed(reason)) => {
+                    self.stats.closed.count(reason);
                     self.remove(index);
                     return Some((key, Event::Closed(reason)));
                 }
@@ -237,8 +320,14 @@ impl Table {
     fn remove(&mut self, index: u32) {
         let slot = &mut self.slots[index as usize];
         let Some(mut connection) = slot.connection.take() else { return };
-        self.past += connection.stats();
+        let mut last = connection.stats();
+        // Its streams are over, too.
+        (last.mux.streams, last.mux.unread) = (0, 0);
+        self.past += last;
         connection.release(&mut self.shard);
+        if self.is_reserved {
+            self.spares.push(connection);
+        }
         self.timers.cancel(index);
         if self.by_address.get(&slot.remote) == Some(&index) {
             self.by_address.remove(&slot.remote);
@@ -247,5 +336,6 @@ impl Table {
         if self.len() == 0 {
             self.shard.pool.trim(1);
         }
+        self.feed_hungry();
     }
 }

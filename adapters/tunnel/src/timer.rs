@@ -71,6 +71,11 @@ impl TimerWheel {
         }
     }
 
+    /// Takes the memory for `count` keys now.
+    pub(crate) fn reserve(&mut self, count: usize) {
+        self.nodes.reserve_exact(count);
+    }
+
     /// Sets or moves the deadline of `key`. One in the past is due at once.
     pub(crate) fn schedule(&mut self, key: u32, at: Instant) {
         self.ensure(key);

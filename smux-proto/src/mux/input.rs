@@ -145,7 +145,7 @@ impl Mux<'_> {
         if count == 0 || !self.streams[at].stored.is_empty() {
             return 0;
         }
-        self.body_taken(count);
+        self.body_taken(at, count);
         self.note_read(at, count);
         self.resume();
         count
@@ -162,7 +162,7 @@ impl Mux<'_> {
         let fitting = offered.min(self.room(at));
         let count = self.streams[at].stored.push(pool, &bytes[..fitting]);
         self.unread += count;
-        self.body_taken(count);
+        self.body_taken(at, count);
         if count > 0 {
             self.resume();
             self.add_news(at, news::READABLE);
@@ -281,6 +281,7 @@ impl Mux<'_> {
         } else if self.backlog.len() < ACCEPT_BACKLOG
             && let Some(at) = self.streams.insert(wire)
         {
+            self.streams[at].opened_at = self.clock.now();
             self.backlog.push(self.streams.slots(), at);
             self.incoming = true;
             self.stats.incoming += 1;
@@ -328,8 +329,9 @@ impl Mux<'_> {
         Some((self.streams.get(stream)?, body.left))
     }
 
-    fn body_taken(&mut self, count: usize) {
+    fn body_taken(&mut self, at: u32, count: usize) {
         self.stats.bytes_in += count as u64;
+        self.streams[at].bytes_in += count as u64;
         self.shorten_body(count);
     }
 

@@ -4,9 +4,11 @@ mod events;
 mod input;
 mod reading;
 mod sending;
+mod stream_stats;
 
 pub use events::Event;
 pub use input::{Block, Step};
+pub use stream_stats::StreamStats;
 
 use proto_base::{Instant, Pool};
 
@@ -184,6 +186,7 @@ impl<'s> Mux<'s> {
         let at = self.streams.insert(wire).ok_or(OpenError::TooManyStreams)?;
         self.next_wire = wire.checked_add(2);
         self.streams[at].known = true;
+        self.streams[at].opened_at = self.clock.now();
         self.add_due(at, due::SYN);
         self.stats.opened += 1;
         Ok(self.streams.id(at))

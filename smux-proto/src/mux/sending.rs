@@ -60,6 +60,7 @@ impl Mux<'_> {
             .filter(|_| len <= room)
             .ok_or(SendError::WindowFull { room })?;
         self.streams[at].window.sent(u32::from(length));
+        self.streams[at].bytes_out += u64::from(length);
         self.refresh_turn(at);
         self.clock.spoke();
         self.stats.frames_out += 1;
@@ -144,6 +145,8 @@ impl Mux<'_> {
         }
         match first {
             due::SYN => {
+                // Whoever opened it may not have known the time.
+                self.streams[at].opened_at = self.clock.now();
                 if self.may_send(at) {
                     self.add_news(at, news::WRITABLE);
                 }

@@ -241,6 +241,65 @@ fn the_dead_leave_an_empty_slot_that_is_dialed_at_once_if_it_was_in_use() {
     assert_eq!(policy.draining(), 0);
 }
 
+/// Of a session that was used before, and idle when it died, the next connection finds a
+/// replacement standing.
+#[test]
+fn an_idle_session_is_replaced_when_it_dies_and_not_at_the_next_connection() {
+    let mut policy = policy(2, 0, 600);
+    let first = policy.expect_fresh(secs(0), 0);
+    policy.release(secs(1), first);
+    policy.handle_dead(secs(500), first);
+    let second = policy.expect_dial(secs(500), 0);
+    assert!(policy.handle_dialed(secs(500), second));
+    let other = policy.expect_fresh(secs(501), 1);
+    policy.expect_use(secs(502), second);
+    policy.expect_use(secs(503), other);
+    // With the network gone as well the replacement waits for somebody who wants it.
+    policy.handle_dead(secs(600), second);
+    let vain = policy.expect_dial(secs(600), 0);
+    policy.handle_dial_failed(secs(600), vain);
+    assert_eq!((policy.poll_dial(secs(601)), policy.poll_timeout()), (None, None));
+    policy.expect_fresh(secs(4_000), 0);
+}
+
+/// A server that is away for an hour: connections keep coming, each waits on some session, and
+/// sessions die after their time. Dials and sessions stay few, and when the server is back the next
+/// connection is served at once.
+#[test]
+fn an_hour_without_a_server() {
+    let mut policy = policy(1, 0, 600);
+    let mut current = policy.expect_fresh(ms(0), 0);
+    let (mut dials, mut most, mut silent) = (0, 0, Vec::new());
+    for tick in 1..3_600 * 4_u64 {
+        let now = ms(250 * tick);
+        // A session falls silent a second after its birth and dies a minute after.
+        silent.retain(|&(session, at): &(SessionId, Instant)| {
+            if now - at >= Duration::from_secs(1) {
+                policy.handle_suspect(session);
+            }
+            if now - at >= Duration::from_secs(60) {
+                policy.handle_dead(now, session);
+            }
+            now - at < Duration::from_secs(60)
+        });
+        match policy.handle_request(now) {
+            Request::Use(session) => assert_eq!(session, current, "never on a silent one"),
+            Request::Wait(slot) => {
+                let session = policy.expect_dial(now, slot.0);
+                assert!(policy.handle_dialed(now, session));
+                assert_eq!(policy.claim(now, slot), Some(session));
+                silent.push((session, now));
+                (current, dials) = (session, dials + 1);
+            }
+        }
+        most = most.max(policy.sessions.len());
+    }
+    assert!(dials <= 3_601 && most <= 62, "{dials} dials, {most} sessions at once");
+    policy.handle_suspect(current);
+    let back = policy.expect_fresh(secs(3_602), 0);
+    policy.expect_use(secs(3_700), back);
+}
+
 #[test]
 fn stale_reports_change_nothing() {
     let mut policy = policy(1, 0, 600);

@@ -26,6 +26,16 @@ impl Scratch {
         Self { encoder: Encoder::new(), block: Vec::new() }
     }
 
+    /// A scratch that has all the memory that chunks of up to `longest` bytes need.
+    #[must_use]
+    pub fn reserved(longest: usize) -> Self {
+        let mut scratch = Self::new();
+        // The encoder takes its table with the first input of a size.
+        let longest = longest.min(MAX_PLAIN);
+        let _ = scratch.compress(&alloc::vec![0; longest]);
+        scratch
+    }
+
     /// Compresses at most [`MAX_PLAIN`] bytes; `None` when that saves less than one eighth.
     fn compress(&mut self, plain: &[u8]) -> Option<&[u8]> {
         let bound = max_compress_len(plain.len());

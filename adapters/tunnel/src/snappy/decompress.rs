@@ -65,6 +65,22 @@ impl Decompressor {
         Self::default()
     }
 
+    /// A decompressor that has taken all the memory it can ever need: twice the longest chunk, as the
+    /// two buffers change places.
+    #[must_use]
+    pub fn reserved() -> Self {
+        let longest = || Vec::with_capacity(CRC_LEN + MAX_COMPRESSED);
+        Self { staged: longest(), output: longest(), ..Self::default() }
+    }
+
+    /// At the beginning of another stream, in the same memory.
+    #[must_use]
+    pub fn restart(mut self) -> Self {
+        self.staged.clear();
+        self.output.clear();
+        Self { staged: self.staged, output: self.output, ..Self::default() }
+    }
+
     /// Takes bytes of the stream and says how many it took: all of them, or those up to the end of
     /// the next chunk with plain bytes. While [`output`](Self::output) is not empty it takes none.
     ///
