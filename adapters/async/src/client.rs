@@ -11,16 +11,19 @@ use std::task::{Context, Poll, Waker};
 
 use kcptun_net::{RemoteAddress, SocketConfig, UdpSocket};
 use kcptun_tunnel::crypt::PacketCipher;
-use kcptun_tunnel::policy::{ClientPolicy, Dial, PolicyConfig, Request, SessionId, SlotId};
+use kcptun_tunnel::policy::{
+    ClientPolicy, Dial, PolicyConfig, Request, Scavenge, ScavengeReason, SessionId, SlotId,
+};
 use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
 
 use crate::clock::seed;
 use crate::driver::Driver;
+use crate::lookup::{Names, Resolve, SystemResolver};
 use crate::now;
 use crate::report::{self, Reporter};
 use crate::runtime::{Runtime, Timer};
 use crate::shared::{Shared, State};
-use crate::stats::TunnelStats;
+use crate::stats::{SessionLimits, Sessions, TunnelStats};
 use crate::stream::Stream;
 
 /// Sessions tried for one stream before it is given up.
@@ -54,6 +57,7 @@ pub struct Client<R: Runtime> {
 struct Inner<R: Runtime> {
     runtime: R,
     settings: ClientSettings,
+    names: Names,
     manager: Arc<Mutex<Manager>>,
 }
 
@@ -70,6 +74,8 @@ struct Manager {
     keeper: Option<Waker>,
     /// Tasks that wait for a slot.
     waiting: Vec<Waker>,
+    /// Sessions expire, and the log says how each of them ends.
+    is_scavenging: bool,
     is_closed: bool,
 }
 
@@ -77,12 +83,19 @@ struct Manager {
 struct Session {
     shared: Shared,
     key: ConnectionKey,
+    /// The socket's address, by which the log names it when it expires.
+    local: SocketAddr,
     remote: SocketAddr,
 }
 
 impl<R: Runtime> Client<R> {
     /// A client. Nothing is dialled before the first stream is opened.
     pub fn new(runtime: R, settings: ClientSettings) -> Self {
+        Self::with_resolver(runtime, settings, Arc::new(SystemResolver))
+    }
+
+    /// A client that asks `resolver` for its server's addresses.
+    pub fn with_resolver(runtime: R, settings: ClientSettings, resolver: Arc<dyn Resolve>) -> Self {
         let manager = Arc::new(Mutex::new(Manager {
             policy: ClientPolicy::new(settings.policy),
             sessions: HashMap::new(),
@@ -90,9 +103,11 @@ impl<R: Runtime> Client<R> {
             past: TunnelStats::default(),
             keeper: None,
             waiting: Vec::new(),
+            is_scavenging: !settings.policy.autoexpire.is_zero(),
             is_closed: false,
         }));
-        let inner = Arc::new(Inner { runtime: runtime.clone(), settings, manager });
+        let names = Names::new(resolver);
+        let inner = Arc::new(Inner { runtime: runtime.clone(), settings, names, manager });
         let keeper = Keeper { inner: Arc::downgrade(&inner), timer: runtime.timer() };
         runtime.spawn(keeper);
         Self { inner }
@@ -135,6 +150,19 @@ impl<R: Runtime> Client<R> {
         total
     }
 
+    /// The sessions that live, those included that take no streams any more, as many as `limits`
+    /// allow.
+    #[must_use]
+    pub fn sessions(&self, limits: SessionLimits) -> Sessions {
+        let endpoints: Vec<Shared> = self.inner.lock().endpoints.values().cloned().collect();
+        let mut sessions = Sessions::default();
+        for shared in endpoints {
+            sessions.add(&shared.lock(), limits);
+        }
+        sessions.listed.sort_by_key(|session| session.figures.started);
+        sessions
+    }
+
     /// A stream on a session that the policy gave us.
     fn open_on(&self, id: SessionId) -> Option<Stream> {
         let session = self.inner.lock().sessions.get(&id).cloned();
@@ -148,16 +176,19 @@ impl<R: Runtime> Client<R> {
         };
         let opened = session.and_then(|session| {
             let mut state = session.shared.lock();
-            let stream = state.endpoint.open(now(), session.key).ok()?;
+            let is_fresh = state.endpoint.check_fresh(now(), session.key);
+            let stream = if is_fresh { state.endpoint.open(now(), session.key).ok() } else { None };
             state.wake_driver();
             drop(state);
-            Some((session, stream))
+            Some((session, stream?))
         });
         let Some((session, stream)) = opened else {
+            // The next one shall not meet it again, even if its driver has yet to tell.
+            self.inner.lock().policy.handle_suspect(id);
             release();
             return None;
         };
-        let Session { shared, key, remote } = session;
+        let Session { shared, key, remote, .. } = session;
         Some(Stream::new(shared, key, stream, remote, Some(Box::new(release))))
     }
 }
@@ -186,6 +217,7 @@ impl<R: Runtime> Inner<R> {
         match Arc::clone(&self).connect(dial.session).await {
             Ok(session) => {
                 let mut manager = self.lock();
+                manager.past.dials_fail_since = None;
                 manager.sessions.insert(dial.session, session.clone());
                 let is_wanted = manager.policy.handle_dialed(now(), dial.session);
                 if !is_wanted {
@@ -200,6 +232,8 @@ impl<R: Runtime> Inner<R> {
             Err(error) => {
                 tracing::warn!("re-connecting: {error}");
                 let mut manager = self.lock();
+                manager.past.dial_failures += 1;
+                manager.past.dials_fail_since.get_or_insert(now());
                 manager.policy.handle_dial_failed(now(), dial.session);
                 manager.wake_keeper();
             }
@@ -210,8 +244,8 @@ impl<R: Runtime> Inner<R> {
         let settings = &self.settings;
         let seed = seed()?;
         let random = u32::from_le_bytes([seed[0], seed[7], seed[13], seed[29]]);
-        let (address, port) = (settings.remote.clone(), settings.remote.ports().pick(random));
-        let resolved = self.runtime.blocking(move || address.resolve(port)).await?;
+        let port = settings.remote.ports().pick(random);
+        let resolved = self.names.look_up(&self.runtime, &settings.remote, port).await?;
         let (socket, remote) = bind_first(&resolved, &settings.socket)?;
         let local = socket.local_addr()?;
         self.runtime.spawn(report::small_buffers(settings.socket, socket.buffer_sizes()));
@@ -228,6 +262,7 @@ impl<R: Runtime> Inner<R> {
         let version = settings.tunnel.smux.version.number();
         tracing::info!("smux version: {version} on connection: {local} -> {remote}");
         let shared = Shared::new(endpoint);
+        shared.lock().local = Some(local);
         let manager = Arc::clone(&self.manager);
         let mut reporter = Reporter::new(Side::Client);
         let observer = Box::new(move |state: &State, event: Option<(ConnectionKey, Event)>| {
@@ -241,10 +276,10 @@ impl<R: Runtime> Inner<R> {
                 manager.observe(id, &event);
             }
         });
-        self.lock().endpoints.insert(id, shared.clone());
+        self.lock().add(id, shared.clone());
         let driver = Driver::new(&self.runtime, udp, shared.clone(), true, observer);
         self.runtime.spawn(driver);
-        Ok(Session { shared, key, remote })
+        Ok(Session { shared, key, local, remote })
     }
 }
 
@@ -268,6 +303,13 @@ fn lock(manager: &Mutex<Manager>) -> MutexGuard<'_, Manager> {
 }
 
 impl Manager {
+    /// A session that begins; counts the most at once.
+    fn add(&mut self, id: SessionId, shared: Shared) {
+        self.endpoints.insert(id, shared);
+        let most = &mut self.past.endpoint.most_connections;
+        *most = (*most).max(self.endpoints.len() as u64);
+    }
+
     fn wake_keeper(&mut self) {
         if let Some(keeper) = self.keeper.take() {
             keeper.wake();
@@ -285,7 +327,11 @@ impl Manager {
             Event::Suspect => self.policy.handle_suspect(id),
             Event::Recovered => self.policy.handle_recovered(id),
             Event::Closed(_) => {
-                self.sessions.remove(&id);
+                if let Some(session) = self.sessions.remove(&id)
+                    && self.is_scavenging
+                {
+                    tracing::info!("scavenger: session normally closed: {}", session.local);
+                }
                 self.policy.handle_dead(now(), id);
             }
             _ => return,
@@ -350,14 +396,20 @@ impl<R: Runtime> Future for Keeper<R> {
             manager.keeper = Some(cx.waker().clone());
             let dial = manager.policy.poll_dial(now());
             let close = manager.policy.poll_scavenge(now());
-            let closing = close.and_then(|close| manager.sessions.remove(&close.session));
+            let closing = close.and_then(|close| {
+                manager.sessions.remove(&close.session).map(|session| (close, session))
+            });
             let deadline = manager.policy.poll_timeout();
             drop(manager);
             if let Some(dial) = dial {
                 inner.runtime.spawn(Arc::clone(&inner).dial(dial));
             }
-            if let Some(session) = closing {
-                tracing::info!("scavenger: session closed due to ttl: {}", session.remote);
+            if let Some((Scavenge { reason, .. }, session)) = closing {
+                let end = match reason {
+                    ScavengeReason::Ttl => "closed due to ttl",
+                    _ => "normally closed",
+                };
+                tracing::info!("scavenger: session {end}: {}", session.local);
                 let mut state = session.shared.lock();
                 state.endpoint.close(session.key);
                 state.wake_driver();

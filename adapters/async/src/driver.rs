@@ -1,13 +1,16 @@
 //! The task that moves an endpoint's datagrams.
 
+use std::fmt;
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use kcptun_net::{ReceiveBuffers, Received};
+use kcptun_tunnel::socket::SocketHealth;
 use kcptun_tunnel::{ConnectionKey, Event, TransmitBatch};
+use proto_base::Instant;
 
 use crate::now;
 use crate::runtime::{Runtime, Timer, Udp};
@@ -15,6 +18,10 @@ use crate::shared::{Shared, State};
 
 /// Receive calls in a row before others get their turn.
 const ROUNDS: usize = 8;
+/// A client with somebody waiting for a stream looks at the clock at least this often. The
+/// runtimes' timers stand still while the machine sleeps, so that otherwise the deadlines that passed
+/// meanwhile would be noticed up to a whole keepalive after it woke.
+const LONGEST_SLEEP: Duration = Duration::from_secs(4);
 
 /// Told of everything that happens to connections, and (`None`) now and then of nothing, to look
 /// at counters.
@@ -30,7 +37,9 @@ pub(crate) struct Driver<R: Runtime> {
     /// The part of the batch that the socket did not take, and to whom it goes.
     unsent: Option<(SocketAddr, usize)>,
     observer: Observer,
-    /// Whether the driver ends when no connection is left.
+    health: SocketHealth,
+    /// Whether the driver ends when no connection is left: a client's, whose socket is for one
+    /// session.
     ends_alone: bool,
 }
 
@@ -50,38 +59,54 @@ impl<R: Runtime> Driver<R> {
             batch: TransmitBatch::new(),
             unsent: None,
             observer,
+            health: SocketHealth::default(),
             ends_alone,
         }
     }
 
     /// Receives once. `false`: nothing is there.
-    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.health.is_failing() && self.health.is_paused(now()) {
+            return false;
+        }
         match self.udp.poll_recv(cx, &mut self.buffers) {
+            Poll::Ready(Ok(Received::Messages(0))) => {
+                self.failed(&"receiving brings errors only");
+                false
+            }
             Poll::Ready(Ok(Received::Messages(_))) => {
                 let mut state = self.shared.lock();
                 for message in self.buffers.messages() {
                     state.endpoint.handle_batch(now(), message.from, message.bytes, message.stride);
                 }
-                Ok(true)
+                drop(state);
+                self.health.handle_success();
+                true
             }
             Poll::Ready(Ok(Received::Refused)) => {
                 self.refused();
-                Ok(true)
+                true
             }
-            Poll::Ready(Ok(_)) => Ok(true),
-            Poll::Ready(Err(error)) => Err(error),
-            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(_)) => true,
+            Poll::Ready(Err(error)) => {
+                self.failed(&error);
+                false
+            }
+            Poll::Pending => {
+                self.health.handle_success();
+                false
+            }
         }
     }
 
     /// Sends until nothing is left or the socket is full.
-    fn send(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    fn send(&mut self, cx: &mut Context<'_>) {
         loop {
             let (to, from) = match self.unsent.take() {
                 Some(unsent) => unsent,
                 None => match self.shared.lock().endpoint.poll_transmit(now(), &mut self.batch) {
                     Some(to) => (to, 0),
-                    None => return Ok(()),
+                    None => return,
                 },
             };
             let rest = &self.batch.bytes()[from..];
@@ -90,14 +115,20 @@ impl<R: Runtime> Driver<R> {
                     if outcome.refused {
                         self.refused();
                     }
+                    if outcome.unreachable && self.ends_alone {
+                        self.shared.lock().endpoint.handle_unreachable(now(), to);
+                    }
                     if outcome.blocked {
                         self.unsent = Some((to, from + outcome.done() * self.batch.stride()));
                     }
                 }
-                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Err(error)) => {
+                    self.failed(&error);
+                    return;
+                }
                 Poll::Pending => {
                     self.unsent = Some((to, from));
-                    return Ok(());
+                    return;
                 }
             }
         }
@@ -112,28 +143,52 @@ impl<R: Runtime> Driver<R> {
         state.is_closed |= state.is_orphan && state.endpoint.total_stats().datagrams_in == 0;
     }
 
-    fn run(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// The socket itself failed. It is tried again after a pause; a client's session moves to
+    /// another socket, at once with its new streams and for good when it stays like this.
+    fn failed(&mut self, error: &dyn fmt::Display) {
+        let now = now();
+        if self.health.handle_failure(now) {
+            tracing::warn!("udp socket: {error}; trying again");
+        }
+        if !self.ends_alone {
+            return;
+        }
+        let mut state = self.shared.lock();
+        let is_lost = self.health.is_lost(now);
+        if let Some(peer) = self.udp.socket().peer_addr() {
+            state.endpoint.handle_unreachable(now, peer);
+        }
+        if is_lost {
+            tracing::error!("udp socket: {error}; giving it up");
+            close_all(&mut state);
+        }
+    }
+
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
-            let received = self.receive(cx)?;
+            let received = self.receive(cx);
             {
                 let mut state = self.shared.lock();
                 state.endpoint.handle_timeout(now());
                 dispatch(&mut state, &mut self.observer);
             }
-            self.send(cx)?;
+            self.send(cx);
             let deadline = {
                 let mut state = self.shared.lock();
                 // Sending makes news as well: a refusal may end the connection.
                 dispatch(&mut state, &mut self.observer);
                 if state.is_closed || self.ends_alone && is_done(&state) {
-                    return Poll::Ready(Ok(()));
+                    return Poll::Ready(());
                 }
                 state.set_driver(cx);
                 // While the socket is full there is nothing to do but wait for it.
-                match &self.unsent {
+                let due = match &self.unsent {
                     None => state.endpoint.poll_timeout(),
                     Some(_) => None,
-                }
+                };
+                let due = Instant::earliest(due, self.health.poll_timeout());
+                let is_awaited = self.ends_alone && state.is_awaited();
+                if is_awaited { due.map(|at| at.min(now() + LONGEST_SLEEP)) } else { due }
             };
             if !received && self.timer.poll_until(cx, deadline).is_pending() {
                 return Poll::Pending;
@@ -153,6 +208,13 @@ fn dispatch(state: &mut State, observer: &mut Observer) {
     observer(state, None);
 }
 
+fn close_all(state: &mut State) {
+    let keys: Vec<ConnectionKey> = state.endpoint.connections().collect();
+    for key in keys {
+        state.endpoint.close(key);
+    }
+}
+
 /// Whether nothing is left to do for an endpoint to which no connection comes any more.
 fn is_done(state: &State) -> bool {
     let endpoint = &state.endpoint;
@@ -163,16 +225,7 @@ impl<R: Runtime> Future for Driver<R> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        match this.run(cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(result) => {
-                if let Err(error) = result {
-                    tracing::error!("udp socket: {error}");
-                }
-                Poll::Ready(())
-            }
-        }
+        self.get_mut().run(cx)
     }
 }
 
@@ -181,10 +234,7 @@ impl<R: Runtime> Drop for Driver<R> {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.close();
-        let keys: Vec<ConnectionKey> = state.endpoint.connections().collect();
-        for key in keys {
-            state.endpoint.close(key);
-        }
+        close_all(&mut state);
         dispatch(&mut state, &mut self.observer);
     }
 }

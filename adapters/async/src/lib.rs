@@ -9,10 +9,11 @@
 //! | `stream` | [`Stream`]: poll_read and poll_write, by copy or by lending |
 //! | `client` | [`Client`]: streams on sessions that are dialled, replaced and buried |
 //! | `server` | [`Server`]: streams that clients open |
+//! | `lookup` | names: looked up for each session, not waited for longer than it is worth |
 //! | `relay` | [`Relay`]: a TCP connection and a stream, joined |
 //! | `public_names` | the types that adapters show, defined once |
 //! | `report` | log lines, and what is probably wrong |
-//! | `stats` | [`TunnelStats`]: the counters of a whole end |
+//! | `stats` | [`TunnelStats`]: the counters of a whole end; [`Sessions`]: those of each session |
 //!
 //! See `kcptun-tokio` for a client and a server in twenty lines.
 
@@ -21,6 +22,7 @@
 mod client;
 mod clock;
 mod driver;
+mod lookup;
 mod public_names;
 mod relay;
 mod report;
@@ -29,13 +31,15 @@ mod server;
 mod shared;
 mod stats;
 mod stream;
+mod wait;
 
 pub use client::{Client, ClientSettings};
 pub use clock::now;
+pub use lookup::{Resolve, SystemResolver};
 pub use relay::Relay;
 pub use runtime::Runtime;
 pub use server::{Server, ServerSettings};
-pub use stats::TunnelStats;
+pub use stats::{SessionLimits, SessionStats, Sessions, TunnelStats};
 pub use stream::Stream;
 
 /// The fastest FEC arithmetic that this CPU has, for [`Config::fec_kernel`], whose default is

@@ -34,6 +34,12 @@ macro_rules! public_names {
             pub fn stats(&self) -> $crate::TunnelStats {
                 self.0.stats()
             }
+
+            /// The sessions that live, as many as `limits` allow.
+            #[must_use]
+            pub fn sessions(&self, limits: $crate::SessionLimits) -> $crate::Sessions {
+                self.0.sessions(limits)
+            }
         }
 
         /// The accepting end of a tunnel: see [`kcptun_async::Server`].
@@ -68,6 +74,12 @@ macro_rules! public_names {
             #[must_use]
             pub fn stats(&self) -> $crate::TunnelStats {
                 self.0.stats()
+            }
+
+            /// The sessions that live, as many as `limits` allow.
+            #[must_use]
+            pub fn sessions(&self, limits: $crate::SessionLimits) -> $crate::Sessions {
+                self.0.sessions(limits)
             }
         }
 

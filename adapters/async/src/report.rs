@@ -4,16 +4,12 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use kcptun_net::{BufferSizes, SocketConfig};
-use kcptun_tunnel::{CloseReason, ConnectionKey, Endpoint, Event, Side};
-use proto_base::Instant;
+use kcptun_tunnel::report::{self, Level, Report};
+use kcptun_tunnel::{ConnectionKey, Endpoint, Event, Side};
 
 use crate::now;
-
-/// Least time between two reports of the same trouble.
-const PAUSE: Duration = Duration::from_secs(60);
 
 /// Says, once in a process, that the system granted smaller socket buffers than asked for. A burst
 /// that finds the receive buffer full is lost, which looks like a bad link.
@@ -42,19 +38,15 @@ pub(crate) async fn small_buffers(asked: SocketConfig, granted: io::Result<Buffe
     }
 }
 
-/// Writes log lines for what happens to the connections of an endpoint, and says what is probably
-/// wrong where two ends do not understand each other. Trouble that a peer can cause at will is
-/// reported once a minute at most.
+/// Writes the log lines of [`kcptun_tunnel::report`], and remembers the addresses of connections.
 pub(crate) struct Reporter {
-    side: Side,
+    inner: report::Reporter,
     known: HashMap<ConnectionKey, SocketAddr>,
-    checksum_errors: u64,
-    quiet_until: Option<Instant>,
 }
 
 impl Reporter {
     pub(crate) fn new(side: Side) -> Self {
-        Self { side, known: HashMap::new(), checksum_errors: 0, quiet_until: None }
+        Self { inner: report::Reporter::new(side), known: HashMap::new() }
     }
 
     /// Whether this connection was not seen before.
@@ -74,59 +66,27 @@ impl Reporter {
         remote: SocketAddr,
         event: &Event,
     ) {
-        match event {
-            Event::Closed(reason) => {
-                self.known.remove(&key);
-                self.closed(remote, *reason);
-            }
-            Event::Suspect if self.side == Side::Client => {
-                let heard =
-                    endpoint.connection_stats(key).is_some_and(|stats| stats.datagrams_in > 0);
-                if heard {
-                    tracing::info!("no answer from {remote}; new streams go to a new session");
-                } else if self.may_speak() {
-                    tracing::warn!(
-                        "no answer from {remote}: nothing listens there, or --key or --crypt differ \
-                         from the server's (they must be the same at both ends)"
-                    );
-                }
-            }
-            Event::Recovered => tracing::info!("{remote} answers again"),
-            Event::Mute => tracing::warn!(
-                "{remote} acknowledges but says nothing: --nocomp or --smuxver differ from this \
-                 end's (they must be the same at both ends)"
-            ),
-            _ => {}
+        if matches!(event, Event::Closed(_)) {
+            self.known.remove(&key);
+        }
+        if let Some(report) = self.inner.observe(now(), endpoint, key, remote, event) {
+            write(&report);
         }
     }
 
     /// Looks at counters that grow without an event of any connection.
     pub(crate) fn check(&mut self, endpoint: &Endpoint) {
-        let errors = endpoint.stats().checksum_errors;
-        if errors != self.checksum_errors && self.may_speak() {
-            tracing::warn!(
-                "{} datagrams with a bad checksum: --key or --crypt of a peer differ from this \
-                 end's (they must be the same at both ends), or these are stray packets",
-                errors - self.checksum_errors
-            );
-            self.checksum_errors = errors;
+        if let Some(report) = self.inner.check(now(), endpoint) {
+            write(&report);
         }
     }
+}
 
-    fn closed(&self, remote: SocketAddr, reason: CloseReason) {
-        match (reason, reason.hint()) {
-            (_, Some(hint)) => tracing::error!("{reason} in: {remote}: settings differ: {hint}"),
-            (CloseReason::Local, None) => tracing::debug!("session with {remote} closed"),
-            (_, None) => tracing::info!("session with {remote} ended: {reason}"),
-        }
-    }
-
-    fn may_speak(&mut self) -> bool {
-        let now = now();
-        if self.quiet_until.is_some_and(|until| now < until) {
-            return false;
-        }
-        self.quiet_until = Some(now + PAUSE);
-        true
+fn write(report: &Report) {
+    match report.level() {
+        Level::Debug => tracing::debug!("{report}"),
+        Level::Info => tracing::info!("{report}"),
+        Level::Warn => tracing::warn!("{report}"),
+        Level::Error => tracing::error!("{report}"),
     }
 }

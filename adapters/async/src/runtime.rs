@@ -4,7 +4,13 @@
 
 use std::future::Future;
 use std::io;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+#[cfg(unix)]
+use std::path::Path;
 use std::task::{Context, Poll};
+#[cfg(unix)]
+use std::time::Duration;
 
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
@@ -52,6 +58,33 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send;
+}
+
+/// How long a connection waits for room in the queue of a unix socket's listener.
+#[cfg(unix)]
+const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connects to a unix socket. While the queue of its listener is full, which the system says
+/// instead of waiting, this tries again, for up to five seconds.
+///
+/// # Errors
+/// What the system says; the text names the path.
+#[cfg(unix)]
+pub async fn connect_unix<R: Runtime>(runtime: &R, path: &Path) -> io::Result<UnixStream> {
+    let (end, mut pause) = (crate::now() + QUEUE_PATIENCE, Duration::from_millis(2));
+    loop {
+        match kcptun_net::tcp::connect_unix(path) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && crate::now() < end => {
+                crate::wait::sleep(runtime, pause).await;
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let text = format!("cannot connect to {}: it accepts nobody", path.display());
+                return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+            }
+            other => return other,
+        }
+    }
 }
 
 /// A UDP socket that tells its readiness.

@@ -14,7 +14,7 @@ use crate::driver::Driver;
 use crate::report::{self, Reporter};
 use crate::runtime::Runtime;
 use crate::shared::{Shared, State};
-use crate::stats::TunnelStats;
+use crate::stats::{SessionLimits, Sessions, TunnelStats};
 use crate::stream::Stream;
 
 /// What a server is told.
@@ -43,13 +43,26 @@ impl Server {
     /// # Errors
     /// When the address cannot be bound, or a setting cannot work.
     pub fn bind<R: Runtime>(runtime: &R, settings: ServerSettings) -> io::Result<Self> {
-        let ServerSettings { listen, cipher, tunnel, socket } = settings;
-        let (asked, socket) = (socket, UdpSocket::bind(listen, &socket)?);
+        let socket = UdpSocket::bind(settings.listen, &settings.socket)?;
+        Self::on_socket(runtime, socket, settings)
+    }
+
+    /// As [`bind`](Self::bind), on a socket that was bound before with these settings.
+    ///
+    /// # Errors
+    /// When the runtime refuses the socket, or a setting cannot work.
+    pub fn on_socket<R: Runtime>(
+        runtime: &R,
+        socket: UdpSocket,
+        settings: ServerSettings,
+    ) -> io::Result<Self> {
+        let ServerSettings { cipher, tunnel, socket: asked, .. } = settings;
         let (local, granted) = (socket.local_addr()?, socket.buffer_sizes());
         let udp = runtime.udp(socket)?;
         let version = tunnel.smux.version.number();
         let endpoint = Endpoint::new(tunnel, cipher, Side::Server, seed()?);
         let shared = Shared::new(endpoint.map_err(io::Error::other)?);
+        shared.lock().local = Some(local);
         let mut reporter = Reporter::new(Side::Server);
         let observer = Box::new(move |state: &State, event: Option<(ConnectionKey, Event)>| {
             reporter.check(&state.endpoint);
@@ -103,6 +116,14 @@ impl Server {
     #[must_use]
     pub fn stats(&self) -> TunnelStats {
         TunnelStats::of(&self.shared.lock().endpoint)
+    }
+
+    /// The sessions that live, as many as `limits` allow.
+    #[must_use]
+    pub fn sessions(&self, limits: SessionLimits) -> Sessions {
+        let mut sessions = Sessions::default();
+        sessions.add(&self.shared.lock(), limits);
+        sessions
     }
 }
 

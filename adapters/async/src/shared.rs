@@ -1,6 +1,7 @@
 //! What a driver and the streams of its connections share.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -16,6 +17,8 @@ pub(crate) struct Shared(Arc<Mutex<State>>);
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) endpoint: Endpoint,
+    /// Address of its socket, for those who list sessions.
+    pub(crate) local: Option<SocketAddr>,
     driver: Option<Waker>,
     streams: HashMap<(ConnectionKey, StreamId), Wakers>,
     /// Connections with streams that were not accepted yet.
@@ -46,6 +49,7 @@ impl Shared {
     pub(crate) fn new(endpoint: Endpoint) -> Self {
         Self(Arc::new(Mutex::new(State {
             endpoint,
+            local: None,
             driver: None,
             streams: HashMap::new(),
             incoming: VecDeque::new(),
@@ -82,6 +86,11 @@ impl State {
     /// A writer waits for a stream.
     pub(crate) fn wait_write(&mut self, key: ConnectionKey, id: StreamId, cx: &Context<'_>) {
         set(&mut self.streams.entry((key, id)).or_default().writer, cx);
+    }
+
+    /// Whether anybody waits for a stream.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.streams.is_empty()
     }
 
     /// Nobody waits for a stream any more.

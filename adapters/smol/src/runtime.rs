@@ -83,7 +83,7 @@ impl Runtime for Smol {
             }
             #[cfg(unix)]
             TargetAddress::Unix(path) => {
-                let stream = kcptun_net::tcp::connect_unix(&path)?;
+                let stream = kcptun_async::runtime::connect_unix(self, &path).await?;
                 SmolBytes::new(std::os::fd::OwnedFd::from(stream).into())
             }
             #[cfg(not(unix))]
@@ -260,9 +260,12 @@ impl Listener for SmolListener {
 
 /// An address as logs have it; `@` is a unix socket without a path.
 fn name(address: &SockAddr) -> String {
-    match (address.as_socket(), address.as_pathname()) {
-        (Some(address), _) => address.to_string(),
-        (None, Some(path)) => path.display().to_string(),
-        (None, None) => "@".into(),
+    if let Some(address) = address.as_socket() {
+        return address.to_string();
     }
+    #[cfg(unix)]
+    if let Some(path) = address.as_pathname() {
+        return path.display().to_string();
+    }
+    "@".into()
 }

@@ -10,8 +10,10 @@ use std::time::Duration;
 use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp};
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
-use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+#[cfg(unix)]
+use tokio::net::{UnixListener, UnixStream};
 use tokio::time::Sleep;
 
 /// The tokio runtime that is current where it is used.
@@ -38,6 +40,7 @@ impl Runtime for Tokio {
             kcptun_net::tcp::Listener::Tcp(listener) => {
                 TokioListener::Tcp(TcpListener::from_std(listener)?)
             }
+            #[cfg(unix)]
             kcptun_net::tcp::Listener::Unix(listener) => {
                 TokioListener::Unix(UnixListener::from_std(listener)?)
             }
@@ -50,9 +53,13 @@ impl Runtime for Tokio {
                 let addresses = self.blocking(move || target.resolve_to_dial()).await?;
                 TokioBytes::tcp(TcpStream::connect(addresses.as_slice()).await?)
             }
+            #[cfg(unix)]
             TargetAddress::Unix(path) => {
-                TokioBytes::Unix(UnixStream::from_std(kcptun_net::tcp::connect_unix(&path)?)?)
+                let stream = kcptun_async::runtime::connect_unix(self, &path).await?;
+                TokioBytes::Unix(UnixStream::from_std(stream)?)
             }
+            #[cfg(not(unix))]
+            TargetAddress::Unix(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 
@@ -84,15 +91,22 @@ impl Udp for TokioUdp {
     ) -> Poll<io::Result<Received>> {
         loop {
             ready!(self.readiness.poll_recv_ready(cx))?;
+            let mut last = None;
             let received = self.readiness.try_io(Interest::READABLE, || {
                 match self.socket.recv_batch(buffers)? {
                     Received::Blocked => Err(io::ErrorKind::WouldBlock.into()),
+                    Received::Messages(count @ 1..) if !buffers.is_full() => {
+                        // Nothing is left: the reactor learns it without another system call.
+                        last = Some(Received::Messages(count));
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
                     received => Ok(received),
                 }
             });
-            match received {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                received => return Poll::Ready(received),
+            match (received, last) {
+                (_, Some(last)) => return Poll::Ready(Ok(last)),
+                (Err(error), _) if error.kind() == io::ErrorKind::WouldBlock => {}
+                (received, _) => return Poll::Ready(received),
             }
         }
     }
@@ -167,6 +181,7 @@ pub enum TokioBytes {
     /// TCP.
     Tcp(TcpStream),
     /// A unix socket.
+    #[cfg(unix)]
     Unix(UnixStream),
 }
 
@@ -180,41 +195,23 @@ impl TokioBytes {
 }
 
 impl Bytes for TokioBytes {
+    // By tokio's own traits: after a part of a buffer they know without another system call that
+    // nothing is left.
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let result = match self {
-                Self::Tcp(stream) => {
-                    ready!(stream.poll_read_ready(cx))?;
-                    stream.try_read(buffer)
-                }
-                Self::Unix(stream) => {
-                    ready!(stream.poll_read_ready(cx))?;
-                    stream.try_read(buffer)
-                }
-            };
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
+        let mut buffer = ReadBuf::new(buffer);
+        match self {
+            Self::Tcp(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer))?,
+            #[cfg(unix)]
+            Self::Unix(stream) => ready!(Pin::new(stream).poll_read(cx, &mut buffer))?,
         }
+        Poll::Ready(Ok(buffer.filled().len()))
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let result = match self {
-                Self::Tcp(stream) => {
-                    ready!(stream.poll_write_ready(cx))?;
-                    stream.try_write(data)
-                }
-                Self::Unix(stream) => {
-                    ready!(stream.poll_write_ready(cx))?;
-                    stream.try_write(data)
-                }
-            };
-            match result {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return Poll::Ready(result),
-            }
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, data),
+            #[cfg(unix)]
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, data),
         }
     }
 
@@ -223,6 +220,7 @@ impl Bytes for TokioBytes {
             Self::Tcp(stream) => {
                 socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
             }
+            #[cfg(unix)]
             Self::Unix(stream) => {
                 socket2::SockRef::from(&*stream).shutdown(std::net::Shutdown::Write)
             }
@@ -230,8 +228,12 @@ impl Bytes for TokioBytes {
     }
 
     fn reset_on_drop(&mut self) {
-        if let Self::Tcp(stream) = self {
-            let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+        match self {
+            Self::Tcp(stream) => {
+                let _ = socket2::SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+            }
+            #[cfg(unix)]
+            Self::Unix(_) => {}
         }
     }
 
@@ -240,6 +242,7 @@ impl Bytes for TokioBytes {
             Self::Tcp(stream) => {
                 stream.peer_addr().map_or_else(|_| "?".into(), |it| it.to_string())
             }
+            #[cfg(unix)]
             Self::Unix(stream) => match stream.peer_addr() {
                 Ok(address) if !address.is_unnamed() => format!("{address:?}"),
                 _ => "@".into(),
@@ -254,6 +257,7 @@ pub enum TokioListener {
     /// TCP.
     Tcp(TcpListener),
     /// A unix socket.
+    #[cfg(unix)]
     Unix(UnixListener),
 }
 
@@ -263,6 +267,7 @@ impl Listener for TokioListener {
     async fn accept(&self) -> io::Result<TokioBytes> {
         match self {
             Self::Tcp(listener) => listener.accept().await.map(|(it, _)| TokioBytes::tcp(it)),
+            #[cfg(unix)]
             Self::Unix(listener) => listener.accept().await.map(|(it, _)| TokioBytes::Unix(it)),
         }
     }
@@ -272,6 +277,7 @@ impl Listener for TokioListener {
             Self::Tcp(listener) => {
                 listener.local_addr().map_or_else(|_| "?".into(), |it| it.to_string())
             }
+            #[cfg(unix)]
             Self::Unix(listener) => match listener.local_addr() {
                 Ok(address) => address
                     .as_pathname()

@@ -73,6 +73,12 @@ impl ReceiveBuffers {
         self.filled
     }
 
+    /// Whether the last call used all of it: only then more may have been waiting.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.filled == self.arrivals.len()
+    }
+
     /// Whether the last call brought none.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -17,6 +17,9 @@ pub struct SendOutcome {
     /// An ICMP message said that nobody listens at the peer (connected sockets only). Evidence
     /// about an earlier datagram; this batch was sent regardless.
     pub refused: bool,
+    /// Nothing gets to the peer from this socket at present: there is no route, the network is
+    /// down, or the machine has lost the socket's own address. A new socket may do better.
+    pub unreachable: bool,
     /// Why the last of the `lost` was lost.
     pub error: Option<io::ErrorKind>,
 }
@@ -63,6 +66,7 @@ pub(super) fn drive(
                     let all = rest.len().div_ceil(stride);
                     let lost = if verdict == Verdict::Unreachable { all } else { 1 };
                     outcome.lost += lost;
+                    outcome.unreachable |= means_no_way(&error);
                     outcome.error = Some(error.kind());
                     lost
                 }
@@ -105,6 +109,20 @@ impl Verdict {
             },
         }
     }
+}
+
+/// Whether the system itself has no way to the peer. Linux answers EINVAL when the address that a
+/// socket is bound to has been taken from the machine (net/ipv4/route.c,
+/// `ip_route_output_key_hash_rcu`).
+fn means_no_way(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkDown
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::InvalidInput
+    )
 }
 
 #[cfg(unix)]
@@ -172,7 +190,20 @@ mod tests {
         let outcome = outcome.unwrap();
         assert_eq!((outcome.sent, outcome.lost, outcome.done()), (1, 4, 5));
         assert_eq!(outcome.error, Some(io::ErrorKind::NetworkUnreachable));
+        assert!(outcome.unreachable);
         assert_eq!(seen, [45]);
+    }
+
+    #[test]
+    fn what_the_socket_has_no_way_for_is_told_from_what_was_refused_once() {
+        let lost_address = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::ENETDOWN];
+        for code in lost_address.into_iter().chain([libc::EADDRNOTAVAIL, libc::EINVAL]) {
+            assert!(send(&[code; 2]).0.unwrap().unreachable, "{code}");
+        }
+        // A firewall, memory, size: a new socket would fare no better.
+        for code in [libc::EPERM, libc::ENOBUFS, libc::EMSGSIZE, libc::ECONNREFUSED] {
+            assert!(!send(&[code; 2]).0.unwrap().unreachable, "{code}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use socket2::{SockAddr, Socket};
 
@@ -32,8 +32,9 @@ pub(super) struct Kernel {
     segments: AtomicBool,
     /// A batch has gone out in segments.
     proven: AtomicBool,
-    /// Peer and stride of the last batch with segments above the path MTU.
-    too_large: AtomicU64,
+    /// Peer and stride of the last batch with segments above the path MTU, as a hash. Not of 64
+    /// bits, for which 32-bit MIPS has no atomics; a chance match costs a few calls.
+    too_large: AtomicUsize,
     /// Batches like that one to send without asking again.
     pause: AtomicU32,
 }
@@ -52,7 +53,7 @@ impl Kernel {
             batches: wanted != Offload::Single,
             segments: AtomicBool::new(segments && known()),
             proven: AtomicBool::new(false),
-            too_large: AtomicU64::new(0),
+            too_large: AtomicUsize::new(0),
             pause: AtomicU32::new(0),
         }
     }
@@ -160,10 +161,10 @@ pub(super) fn dropped(socket: &UdpSocket) -> Option<u32> {
     sys::dropped(socket.as_fd()).ok()
 }
 
-fn key(to: SocketAddr, stride: usize) -> u64 {
+fn key(to: SocketAddr, stride: usize) -> usize {
     let mut hasher = DefaultHasher::new();
     (to, stride).hash(&mut hasher);
-    hasher.finish()
+    hasher.finish() as usize
 }
 
 /// Segments per call; the kernel's UDP_MAX_SEGMENTS was 64 until 6.9 and grew since.
