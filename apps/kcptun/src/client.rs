@@ -1,44 +1,52 @@
 //! Running a client: TCP connections in, streams out.
 
 use std::io;
+use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use kcptun_async::runtime::{Bytes as _, Listener as _, Runtime};
 use kcptun_async::{Client, ClientSettings, PolicyConfig, Relay};
 use kcptun_net::tcp;
-use kcptun_tokio::Tokio;
+use kcptun_status::Side;
 
-use crate::RunError;
 use crate::config::{ClientConfig, SmuxVersion};
-use crate::log::RateLimit;
-use crate::{on_tokio, pause, settings};
+use crate::host::{Chosen, pause};
+use crate::log::{Log, RateLimit};
+use crate::operate::{self, Launch};
+use crate::service::Service;
+use crate::{RunError, settings};
 
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Runs the client until it is told to stop. `started` is called once, when all that can fail has
-/// been done, with the configuration and the address that connections are accepted at.
+/// been done, with the configuration and the address that connections are accepted at. Signals,
+/// counters and totals are looked after, with `log` for what they have to say.
 ///
 /// # Errors
 /// When the listening address cannot be bound, or a setting cannot work.
 pub fn run(
-    config: ClientConfig,
+    config: &ClientConfig,
+    log: &Log,
     started: impl FnOnce(&ClientConfig, &str),
 ) -> Result<(), RunError> {
-    on_tokio::run(serve(Tokio, config, started))
+    operate::run::<Chosen, _>(Side::Client, log, &config.common, |runtime, launch| {
+        serve(runtime, config, launch, started)
+    })
 }
 
 async fn serve<R: Runtime>(
     runtime: R,
-    config: ClientConfig,
+    config: &ClientConfig,
+    launch: Launch<R>,
     started: impl FnOnce(&ClientConfig, &str),
 ) -> Result<(), RunError> {
     let at_listen =
         |error: io::Error| RunError::new(format!("--localaddr {}: {error}", config.listen));
     let address = config.listen.clone();
     let listener = runtime.blocking(move || tcp::listen(&address)).await.map_err(at_listen)?;
-    let bound = bound_address(&listener, &config);
+    let bound = bound_address(&listener, config);
     let listener = runtime.listener(listener).map_err(at_listen)?;
     let client = Client::new(
         runtime.clone(),
@@ -47,19 +55,27 @@ async fn serve<R: Runtime>(
             cipher: settings::cipher(&config.common)?,
             tunnel: settings::tunnel(&config.common),
             socket: settings::socket(&config.common),
-            policy: PolicyConfig {
-                conn: config.conn.try_into().unwrap_or(NonZeroU16::MIN),
-                ..PolicyConfig::default()
-            },
+            policy: policy(config),
         },
     );
-    started(&config, &bound);
+    started(config, &bound);
+    launch.service(&Service::of_client(client.clone()));
     let plan = RelayPlan {
         client,
+        close_wait: config.common.close_wait,
         windows: config.common.smux_version == SmuxVersion::V2,
         quiet: config.common.quiet,
     };
     accept(runtime, &listener, plan).await
+}
+
+/// How many sessions there are, and how long they live.
+fn policy(config: &ClientConfig) -> PolicyConfig {
+    PolicyConfig {
+        conn: config.conn.try_into().unwrap_or(NonZeroU16::MIN),
+        autoexpire: config.auto_expire.unwrap_or_default(),
+        scavengettl: config.scavenge_ttl,
+    }
 }
 
 /// The address as bound; a path as given.
@@ -93,20 +109,30 @@ async fn accept<R: Runtime>(
     }
 }
 
+/// A peer's address for the log: IPv4 as such, also when the socket takes both families.
+fn as_go_writes(peer: String) -> String {
+    match peer.parse::<SocketAddr>() {
+        Ok(address) => SocketAddr::new(address.ip().to_canonical(), address.port()).to_string(),
+        Err(_) => peer,
+    }
+}
+
 /// What to do with each connection.
 #[derive(Clone)]
 struct RelayPlan<R: Runtime> {
     client: Client<R>,
+    /// What `--closewait` says.
+    close_wait: Duration,
     /// Whether streams have windows (smux 2).
     windows: bool,
     quiet: bool,
 }
 
 impl<R: Runtime> RelayPlan<R> {
-    /// Joins a connection with a new stream.
+    /// Joins a connection with a new stream. The lines are the original's.
     async fn carry(self, runtime: R, tcp: R::Bytes) {
-        let Self { client, windows, quiet } = self;
-        let from = tcp.peer();
+        let Self { client, close_wait, windows, quiet } = self;
+        let from = as_go_writes(tcp.peer());
         let stream = match client.open().await {
             Ok(stream) => stream,
             Err(error) => {
@@ -118,12 +144,29 @@ impl<R: Runtime> RelayPlan<R> {
         if !quiet {
             tracing::info!("stream opened in: {from} out: {to}");
         }
-        let result = Relay::new(&runtime, stream, tcp, Duration::ZERO, windows).await;
+        let result = Relay::new(&runtime, stream, tcp, close_wait, windows).await;
         if !quiet {
             if let Err(error) = result {
-                tracing::debug!("pipe: {error} in: {from} out: {to}");
+                tracing::info!("pipe: {error} in: {from} out: {to}");
             }
             tracing::info!("stream closed in: {from} out: {to}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_written_as_go_writes_them() {
+        for (peer, written) in [
+            ("[::ffff:192.0.2.1]:5", "192.0.2.1:5"),
+            ("192.0.2.1:5", "192.0.2.1:5"),
+            ("[2001:db8::1]:5", "[2001:db8::1]:5"),
+            ("@", "@"),
+        ] {
+            assert_eq!(as_go_writes(peer.into()), written);
         }
     }
 }

@@ -21,6 +21,9 @@ Commands:
   client    accept TCP connections and carry them to a server (also: kcptun-client)
   server    take connections from clients and hand them to a target (also: kcptun-server)
   link      put any UDP program behind a bad link
+  doctor    find out what is wrong with a tunnel, and what to set at both ends
+  keygen    print a strong key
+  load      open thousands of sessions to a server, and see what they cost it
   help      print this page; `kcptun <COMMAND> -h` explains a command
   version   print the version
 ";
@@ -34,7 +37,7 @@ pub fn client(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         let started = |config: &ClientConfig, bound: &str| {
             announce(&log, &config.start_up_lines(bound), &warnings);
         };
-        finish(&log, client::run(config, started))
+        finish(&log, client::run(&config, &log, started))
     })
 }
 
@@ -47,7 +50,7 @@ pub fn server(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         let started = |config: &ServerConfig| {
             announce(&log, &config.start_up_lines(), &warnings);
         };
-        finish(&log, server::run(config, started))
+        finish(&log, server::run(&config, &log, started))
     })
 }
 
@@ -59,6 +62,9 @@ pub fn toolbox(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some("client") => client(arguments),
         Some("server") => server(arguments),
         Some("link") => crate::link::run(arguments),
+        Some("doctor") => crate::doctor::run(arguments),
+        Some("keygen") => crate::keygen::run(arguments),
+        Some("load") => crate::load::run(arguments),
         None | Some("demo") => crate::demo::run(arguments),
         Some("help" | "h" | "-h" | "--h" | "-help" | "--help") => print(TOOLBOX),
         Some("version" | "-v" | "--v" | "-version" | "--version") => print(&version_line()),

@@ -5,15 +5,15 @@
 //! warning where the value is odd; what made it exit or crash is refused before anything starts,
 //! all problems at once.
 //!
-//! * [`options`](config::options): the one table of flags. The clap command, the help page, the
-//!   defaults and the allowed ranges in messages all come from it.
-//! * [`arguments`]: the original's spelling (Go's `flag` package) turned into plain words for clap.
 //! * [`config`]: [`ClientConfig`](config::ClientConfig) and [`ServerConfig`](config::ServerConfig),
-//!   values that need no further checking.
+//!   read from flags and JSON files, values that need no further checking. A crate of its own.
 //! * [`log`]: lines as Go's `log` package writes them, and the bridge from `tracing`.
 //! * [`entry`]: what the binaries do from `main` on.
 //! * [`client`], [`server`]: listeners, relays and log lines around `kcptun-async`.
+//! * [`service`]: what runs, for those who watch it: counters, sessions, totals.
+//! * [`snmp`]: the original's counters, in its SIGUSR1 line and its CSV files.
 //! * [`demo`], [`link`]: the tunnel at work in one process; a bad link for any UDP program.
+//! * [`doctor`], [`keygen`], [`load`]: what is wrong with a tunnel; a strong key; many sessions.
 //!
 //! ```
 //! use kcptun::config::{ClientConfig, Outcome};
@@ -28,28 +28,28 @@
 //! ```
 #![forbid(unsafe_code)]
 
-pub mod arguments;
 pub mod client;
-pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod entry;
+mod front;
+mod host;
+pub mod keygen;
 pub mod link;
+pub mod load;
 pub mod log;
+#[cfg(feature = "smol")]
+mod on_smol;
 mod on_tokio;
+mod operate;
 mod run_error;
 pub mod server;
+pub mod service;
 mod settings;
+mod shards;
+mod signals;
+pub mod snmp;
 mod terminal;
 
+pub use kcptun_config as config;
 pub use run_error::RunError;
-
-use kcptun_async::Runtime;
-use kcptun_async::runtime::Timer as _;
-use std::time::Duration;
-
-/// Lets time pass.
-async fn pause<R: Runtime>(runtime: &R, time: Duration) {
-    let mut timer = runtime.timer();
-    let end = kcptun_async::now() + time;
-    std::future::poll_fn(|cx| timer.poll_until(cx, Some(end))).await;
-}

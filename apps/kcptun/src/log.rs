@@ -2,15 +2,18 @@
 //!
 //! A line is `2006/01/02 15:04:05 text`, in local time. Libraries log through [`tracing`];
 //! [`Log::install`] makes their events lines, the level in front unless it is info. Writing never
-//! fails for the caller: a full disk must not stop the tunnel.
+//! fails for the caller: a full disk must not stop the tunnel. [`Log::reopen`] is for programs that
+//! rotate files (logrotate): they rename the file and send SIGHUP.
+
+mod file;
 
 use std::fmt::{self, Write as _};
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use file::LogFile;
 use jiff::civil::DateTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -26,7 +29,7 @@ pub struct Log {
 #[derive(Debug)]
 enum Sink {
     Stderr,
-    File(File),
+    File(LogFile),
 }
 
 impl Log {
@@ -42,23 +45,34 @@ impl Log {
     ///
     /// When the file cannot be opened for appending.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
-        Ok(Self::new(Sink::File(file)))
+        LogFile::open(path).map(|file| Self::new(Sink::File(file)))
     }
 
     fn new(sink: Sink) -> Self {
         Self { sink: Arc::new(Mutex::new(sink)) }
     }
 
-    /// Writes one line with the time in front. Failures to write are ignored.
+    /// Writes one line with the time in front. A failure is the caller's no concern: that a file
+    /// cannot be written stands on standard error, once, and each later line is tried again.
     pub fn line(&self, text: &(impl fmt::Display + ?Sized)) {
         let line = go_line(jiff::Zoned::now().datetime(), text);
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        // One call for the whole line, so that lines of several processes do not mix.
-        let _ = match &mut *sink {
-            Sink::Stderr => io::stderr().write_all(line.as_bytes()),
-            Sink::File(file) => file.write_all(line.as_bytes()),
-        };
+        match &mut *sink {
+            // One call for the whole line, so that lines of several processes do not mix.
+            Sink::Stderr => {
+                let _ = io::stderr().write_all(line.as_bytes());
+            }
+            Sink::File(file) => complain(file.write_line(&line)),
+        }
+    }
+
+    /// Opens the file by its name again, as it may have been renamed. If that fails, lines go to
+    /// the old one and each later line tries again. Nothing happens to a log on standard error.
+    pub fn reopen(&self) {
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Sink::File(file) = &mut *sink {
+            complain(file.reopen());
+        }
     }
 
     /// Whether the lines go to standard error.
@@ -190,6 +204,14 @@ fn go_line(time: DateTime, text: &(impl fmt::Display + ?Sized)) -> String {
     let _ = write!(Escaped(&mut line), "{text}");
     line.push('\n');
     line
+}
+
+/// Says on standard error what is wrong with the file, with the time, if anything is to be said.
+fn complain(trouble: Option<String>) {
+    if let Some(trouble) = trouble {
+        let line = go_line(jiff::Zoned::now().datetime(), &trouble);
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
 }
 
 /// Writes text with its control characters escaped.

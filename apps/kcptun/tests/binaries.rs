@@ -105,11 +105,21 @@ impl Running {
         running
     }
 
+    #[track_caller]
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
+    /// The next line of the log.
+    fn next_line(&mut self) -> String {
+        self.output.next().expect("the log ended").unwrap()[20..].to_owned()
+    }
+
     /// Sends a signal, which has to end the program with status 0; the rest of the log.
     #[track_caller]
     fn stop(mut self, signal: &str) -> Vec<String> {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        self.signal(signal);
         assert_eq!(self.child.wait().unwrap().code(), Some(0), "{signal}");
         self.output.by_ref().map(|line| line.unwrap()[20..].to_owned()).collect()
     }
@@ -137,7 +147,7 @@ fn a_client_starts_without_a_server_and_ends_by_a_signal() {
         let arguments = ["-l", local, "-r", "127.0.0.1:9", "-key", "k"];
         let client = Running::start(CLIENT, &arguments, "key derivation done");
         assert_eq!(client.lines[0], format!("version: {}", env!("CARGO_PKG_VERSION")));
-        assert_eq!(client.lines.len(), 25, "{:?}", client.lines);
+        assert_eq!(client.lines.len(), 28, "{:?}", client.lines);
         // The address as bound: with the port that the system chose.
         let bound = value(&client.lines, "listening on: ").to_owned();
         let port = bound.rsplit(':').next().unwrap().parse::<u16>().unwrap();
@@ -145,7 +155,9 @@ fn a_client_starts_without_a_server_and_ends_by_a_signal() {
         assert!(bound.starts_with("127.0.0.1:") || local == ":0", "{bound}");
         std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
         let rest = client.stop(signal);
-        assert!(rest.last().unwrap().ends_with(": stopping"), "{rest:?}");
+        let [.., stopping, totals] = rest.as_slice() else { panic!("{rest:?}") };
+        assert!(stopping.ends_with(": stopping"), "{rest:?}");
+        assert!(totals.starts_with("ran for ") && totals.contains(" streams, "), "{rest:?}");
     }
 }
 
@@ -172,8 +184,8 @@ fn a_server_starts_and_ends_by_a_signal() {
         let server = Running::start(SERVER, &["-l", &listen, "-key", "k"], "Listening on: ");
         assert_eq!(value(&server.lines, "listening on: "), listen);
         assert_eq!(value(&server.lines, "Listening on: "), format!("{listen}/udp"));
-        assert_eq!(server.lines[22], "key derivation done");
-        assert_eq!(server.lines.len(), 24, "{:?}", server.lines);
+        assert_eq!(server.lines[24], "key derivation done");
+        assert_eq!(server.lines.len(), 26, "{:?}", server.lines);
         server.stop(signal);
     }
 }
@@ -193,7 +205,94 @@ fn the_log_file_gets_what_happens_after_the_start_too() {
     let pid = child.id().to_string();
     assert!(Command::new("kill").arg(&pid).status().unwrap().success());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    assert!(read().ends_with(" terminated: stopping\n"), "{}", read());
+    let text = read();
+    let [.., stopping, totals] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+    assert!(stopping.ends_with(" terminated: stopping"), "{text}");
+    assert!(totals[20..].starts_with("ran for "), "{text}");
+}
+
+/// A server on a free port.
+#[cfg(unix)]
+fn server(more: &[&str]) -> Running {
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!("127.0.0.1:{port}");
+    let arguments = [&["-l", &listen, "-key", "k"], more].concat();
+    Running::start(SERVER, &arguments, "Listening on: ")
+}
+
+#[cfg(unix)]
+#[test]
+fn counters_are_logged_when_asked_for_and_lost_pipes_are_nothing() {
+    let names = kcptun::snmp::csv_header();
+    for mut program in [
+        server(&["-quiet"]),
+        Running::start(
+            CLIENT,
+            &["-l", "127.0.0.1:0", "-r", "127.0.0.1:9", "-key", "k"],
+            "key derivation done",
+        ),
+    ] {
+        program.signal("PIPE");
+        for _ in 0..2 {
+            program.signal("USR1");
+            let line = program.next_line();
+            assert!(
+                line.starts_with("KCP SNMP:&{BytesSent:0 BytesReceived:0 MaxConn:0 "),
+                "{line}"
+            );
+            assert!(
+                line.ends_with(" FECRecovered:0 FECErrs:0 FECParityShards:0 FECShortShards:0}")
+            );
+            for name in names.split(',').skip(1) {
+                assert!(line.contains(&format!("{name}:0")), "{name} {line}");
+            }
+        }
+        program.stop("TERM");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_hang_up_ends_what_logs_to_the_terminal_unless_it_is_shielded() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let mut program = server(&[]);
+    program.signal("HUP");
+    assert_eq!(program.child.wait().unwrap().signal(), Some(1));
+    // As `nohup` does.
+    let script = r#"trap "" HUP; exec "$0" "$@""#;
+    let arguments = ["-c", script, CLIENT, "-l", "127.0.0.1:0", "-r", "127.0.0.1:9"];
+    let program = Running::start("sh", &arguments, "key derivation done");
+    program.signal("HUP");
+    program.stop("TERM");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_log_file_is_opened_again_on_a_hang_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, old) = (folder.path().join("log"), folder.path().join("log.1"));
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+    let arguments = ["-l", "127.0.0.1:0", "-r", "127.0.0.1:9", "-log", path.to_str().unwrap()];
+    let mut child = Command::new(CLIENT).args(arguments).spawn().unwrap();
+    let wait_for = |path: &std::path::Path, text: &str| {
+        while !read(path).contains(text) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    wait_for(&path, "key derivation done\n");
+    std::fs::rename(&path, &old).unwrap();
+    let pid = child.id().to_string();
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
+    };
+    signal("USR1");
+    wait_for(&old, "KCP SNMP:&{");
+    signal("HUP");
+    wait_for(&path, "the log file was opened again\n");
+    signal("TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(read(&path).contains(" ran for ") && !read(&old).contains(" ran for "));
 }
 
 #[test]
