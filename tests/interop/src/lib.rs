@@ -43,6 +43,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod browser;
 mod capture;
 mod case;
 mod namespace;
@@ -55,6 +56,7 @@ mod target;
 mod transfer;
 mod tunnel;
 
+pub use browser::Browser;
 pub use capture::{Capture, Seen};
 pub use case::{BOTH_WAYS, Case, OURS_ALONE, Pair};
 pub use namespace::Namespace;

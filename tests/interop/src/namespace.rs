@@ -9,6 +9,8 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Names are PREFIX-PID-LABEL: one look tells whether the owner still lives.
 const PREFIX: &str = "kcptun-test";
+/// Where `ip netns exec` finds a namespace's own files of `/etc` (ip-netns(8)).
+const NAMES: &str = "/etc/netns";
 
 /// A network namespace of its own, with loopback up; removed when dropped. Needs root and `ip`
 /// of Debian's package iproute2.
@@ -68,6 +70,31 @@ impl Namespace {
         }
     }
 
+    /// Runs `ip` with `args`, as on a command line, on what is inside.
+    ///
+    /// # Panics
+    ///
+    /// When `ip` refuses.
+    pub fn ip(&self, args: &str) {
+        let args: Vec<&str> = ["-n", &self.name].into_iter().chain(args.split(' ')).collect();
+        ip(&args);
+    }
+
+    /// What commands started inside from now on see as `/etc/hosts`, and as `/etc/resolv.conf`.
+    /// Called again, it changes what running ones see, too.
+    ///
+    /// # Panics
+    ///
+    /// When the files cannot be written.
+    pub fn set_names(&self, hosts: &str, resolver: &str) {
+        // `ip netns exec` mounts these over those of the machine; the same files have to stay.
+        let place = Path::new(NAMES).join(&self.name);
+        std::fs::create_dir_all(&place)
+            .and_then(|()| std::fs::write(place.join("hosts"), hosts))
+            .and_then(|()| std::fs::write(place.join("resolv.conf"), resolver))
+            .unwrap_or_else(|error| panic!("cannot write {}: {error}", place.display()));
+    }
+
     /// Sends what is not local to `gateway`.
     ///
     /// # Panics
@@ -115,8 +142,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Interfaces end with the namespace. Nothing can be done here about a failure.
-        let _ = Command::new("ip").args(["netns", "delete", &self.name]).output();
+        remove(&self.name);
     }
 }
 
@@ -125,9 +151,15 @@ fn remove_left_behind() {
     for name in names.filter_map(|entry| entry.file_name().into_string().ok()) {
         let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').nth(1));
         if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
-            let _ = Command::new("ip").args(["netns", "delete", &name]).output();
+            remove(&name);
         }
     }
+}
+
+/// Interfaces end with the namespace. Nothing can be done about a failure.
+fn remove(name: &str) {
+    let _ = Command::new("ip").args(["netns", "delete", name]).output();
+    let _ = std::fs::remove_dir_all(Path::new(NAMES).join(name));
 }
 
 fn ip(args: &[&str]) {

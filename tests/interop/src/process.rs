@@ -100,6 +100,11 @@ impl Process {
         self.wait_bound(PortKind::Udp, port);
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What it wrote so far to both outputs.
     pub fn log(&self) -> String {
         match self.log.lock() {

@@ -8,6 +8,7 @@
 //! | [`streams`] | bytes arrive whole in both directions, ends arrive, slow readers hold writers back |
 //! | [`sessions`] | servers that start late or come back, other keys, noise, ends that go in any order |
 //! | [`relays`] | TCP connections and unix sockets, carried from a listener to a target |
+//! | [`trouble`] | sockets that fail, name services that are silent, targets that accept nobody |
 //!
 //! That nothing leaks is asked in every test: when a behaviour is over, all it made is dropped, and
 //! the test waits until the runtime has no task left. What hangs fails.
@@ -17,6 +18,7 @@ pub mod relays;
 pub mod sessions;
 pub mod streams;
 pub mod support;
+pub mod trouble;
 
 pub use platform::{Platform, Smol, Tokio};
 
@@ -49,6 +51,14 @@ macro_rules! suite {
             unix_sockets_are_carried,
             a_target_that_is_not_there_ends_the_connection,
             a_target_that_resets_ends_the_connection,
+        });
+        $crate::suite!($platform: trouble {
+            a_socket_that_fails_is_replaced,
+            a_server_s_socket_that_fails_for_a_while_recovers,
+            #[cfg(target_os = "linux")] // 127.0.0.2 is an address of the machine
+            names_are_looked_up_for_each_session,
+            #[cfg(unix)]
+            a_target_that_accepts_nobody_for_a_while,
         });
     };
     ($platform:ty: $module:ident { $($(#[$cfg:meta])* $behaviour:ident),* $(,)? }) => {

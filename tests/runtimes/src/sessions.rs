@@ -70,7 +70,7 @@ pub async fn a_server_comes_back<R: Runtime>(runtime: R) {
 }
 
 /// An echo on a stream of its own.
-async fn ask<R: Runtime>(client: &Client<R>, seed: u64) -> io::Result<()> {
+pub(crate) async fn ask<R: Runtime>(client: &Client<R>, seed: u64) -> io::Result<()> {
     let sent = pattern(seed, 3_000);
     let received = exchange(&mut client.open().await?, &sent).await?;
     if received == sent { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
@@ -209,7 +209,7 @@ fn free_port() -> SocketAddr {
 }
 
 /// A server at an address that another may just be leaving.
-async fn bind_again<R: Runtime>(runtime: &R, address: SocketAddr) -> Server {
+pub(crate) async fn bind_again<R: Runtime>(runtime: &R, address: SocketAddr) -> Server {
     loop {
         match server_at(runtime, address) {
             Ok(server) => return server,

@@ -77,6 +77,7 @@ pub struct Client {
     wake_at: Option<Instant>,
     /// It started over: the server may still speak of streams of the one before.
     is_replaced: bool,
+    is_asleep: bool,
     /// Flow of each stream, by the stream's id on the wire.
     flows: HashMap<u32, usize>,
 }
@@ -165,6 +166,7 @@ impl World {
             news: Vec::new(),
             wake_at: None,
             is_replaced: false,
+            is_asleep: false,
             flows: HashMap::new(),
         });
         self.clients.len() - 1
@@ -232,6 +234,26 @@ impl World {
     /// From now on nothing reaches the ends of this side.
     pub fn silence(&mut self, side: usize) {
         self.silent[side] = true;
+    }
+
+    /// The ends of this side are reached again.
+    pub fn restore(&mut self, side: usize) {
+        self.silent[side] = false;
+    }
+
+    /// A client's machine sleeps: its clock goes on, nothing else does, and what is sent to it is
+    /// lost.
+    pub fn sleep(&mut self, client: usize, time: Duration) {
+        self.clients[client].is_asleep = true;
+        self.run_for(time);
+        let client = &mut self.clients[client];
+        client.is_asleep = false;
+        client.wake_at = Some(self.now);
+    }
+
+    /// The socket of a client finds no way to the server.
+    pub fn cut_off(&mut self, client: usize) {
+        self.clients[client].endpoint.handle_unreachable(self.now, server_address());
     }
 
     /// The server's host tells a client that nothing listens there.
@@ -318,7 +340,8 @@ impl World {
     }
 
     fn next_moment(&self) -> Option<Instant> {
-        let wakes = self.clients.iter().map(|client| client.wake_at);
+        let awake = self.clients.iter().filter(|client| !client.is_asleep);
+        let wakes = awake.map(|client| client.wake_at);
         let paths = self.path.iter().map(Link::poll_timeout);
         let opens = self.unopened.iter().map(|&(at, _)| Some(at));
         let all = wakes.chain(paths).chain(opens).chain([self.server_wake_at]);
@@ -392,6 +415,9 @@ impl World {
             }
             let stride = bytes.len().max(1);
             let client = &mut self.clients[tag as usize];
+            if client.is_asleep {
+                continue;
+            }
             inside(|| client.endpoint.handle_batch(self.now, server_address(), bytes, stride));
             client.wake_at = Some(self.now);
         }
@@ -399,6 +425,9 @@ impl World {
 
     fn drive_client(&mut self, index: usize) {
         let client = &mut self.clients[index];
+        if client.is_asleep {
+            return;
+        }
         let due = client.wake_at.is_some_and(|at| at <= self.now);
         if due && client.endpoint.poll_timeout().is_some_and(|at| at <= self.now) {
             inside(|| client.endpoint.handle_timeout(self.now));
@@ -514,7 +543,8 @@ impl World {
         for at in 0..self.open_flows.len() {
             let flow = &mut self.flows[self.open_flows[at]];
             let client = &mut self.clients[flow.client];
-            if flow.act(CLIENT, self.now, &mut client.endpoint, &mut self.rng) {
+            if !client.is_asleep && flow.act(CLIENT, self.now, &mut client.endpoint, &mut self.rng)
+            {
                 client.wake_at = Some(self.now);
                 self.events += 1;
             }

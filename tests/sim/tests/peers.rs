@@ -75,11 +75,11 @@ fn a_forged_source_is_not_flooded() {
     world.run_until(Duration::from_secs(1), |world| world.server.connections().count() == 1);
     world.silence(CLIENT);
     world.silence(SERVER);
-    world.run_for(Duration::from_secs(60));
+    world.run_for(Duration::from_secs(90));
     let sent = world.server.total_stats();
     assert!(sent.bytes_in < 2_000);
     assert!(sent.bytes_out > 30_000, "the server had a lot to say: {}", sent.bytes_out);
-    assert!(sent.bytes_out < 49_152 + 3 * sent.bytes_in + 35 * 1_500, "{}", sent.bytes_out);
+    assert!(sent.bytes_out < 49_152 + 3 * sent.bytes_in + 65 * 1_500, "{}", sent.bytes_out);
     assert_eq!(world.server.connections().count(), 0, "given up");
 }
 

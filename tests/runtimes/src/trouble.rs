@@ -1,0 +1,252 @@
+//! What goes wrong below a tunnel: sockets that fail, name services that lie or are silent, targets
+//! that accept nobody for a while.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use kcptun_async::runtime::{Runtime, Udp};
+use kcptun_async::{Client, RemoteAddress, Resolve, TargetAddress};
+use kcptun_net::{ReceiveBuffers, Received, SendOutcome, UdpSocket};
+
+use crate::sessions::{ask, bind_again};
+use crate::support::{
+    client_of, client_settings, server, server_at, sleep, spawn, stream, with_echo, within,
+    write_all,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A runtime whose UDP sockets can be made to fail.
+#[derive(Clone)]
+struct Faulty<R: Runtime> {
+    runtime: R,
+    faults: Arc<Mutex<Vec<Arc<Fault>>>>,
+}
+
+/// One socket: whether receiving fails, and how often that was tried.
+#[derive(Default)]
+struct Fault {
+    is_on: AtomicBool,
+    attempts: AtomicU32,
+}
+
+impl<R: Runtime> Faulty<R> {
+    fn new(runtime: &R) -> Self {
+        Self { runtime: runtime.clone(), faults: Arc::default() }
+    }
+
+    /// The socket made last.
+    fn last(&self) -> Arc<Fault> {
+        let faults = self.faults.lock().expect("no panic");
+        Arc::clone(faults.last().expect("a socket was made"))
+    }
+}
+
+impl<R: Runtime> Runtime for Faulty<R> {
+    type Udp = FaultyUdp<R::Udp>;
+    type Timer = R::Timer;
+    type Bytes = R::Bytes;
+    type Listener = R::Listener;
+
+    fn udp(&self, socket: UdpSocket) -> io::Result<Self::Udp> {
+        let fault = Arc::<Fault>::default();
+        self.faults.lock().expect("no panic").push(Arc::clone(&fault));
+        Ok(FaultyUdp { udp: self.runtime.udp(socket)?, fault })
+    }
+
+    fn timer(&self) -> Self::Timer {
+        self.runtime.timer()
+    }
+
+    fn listener(&self, listener: kcptun_net::tcp::Listener) -> io::Result<Self::Listener> {
+        self.runtime.listener(listener)
+    }
+
+    fn connect(
+        &self,
+        target: TargetAddress,
+    ) -> impl Future<Output = io::Result<Self::Bytes>> + Send {
+        self.runtime.connect(target)
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.runtime.spawn(task);
+    }
+
+    fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> impl Future<Output = T> + Send {
+        self.runtime.blocking(work)
+    }
+}
+
+struct FaultyUdp<U> {
+    udp: U,
+    fault: Arc<Fault>,
+}
+
+impl<U: Udp> Udp for FaultyUdp<U> {
+    fn poll_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffers: &mut ReceiveBuffers,
+    ) -> Poll<io::Result<Received>> {
+        if self.fault.is_on.load(Ordering::Relaxed) {
+            // By turns as the system's answer, and as what is left of errors that were skipped.
+            let attempts = self.fault.attempts.fetch_add(1, Ordering::Relaxed);
+            return Poll::Ready(match attempts % 2 {
+                0 => Err(io::ErrorKind::OutOfMemory.into()),
+                _ => Ok(Received::Messages(0)),
+            });
+        }
+        self.udp.poll_recv(cx, buffers)
+    }
+
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+        stride: usize,
+        to: SocketAddr,
+    ) -> Poll<io::Result<SendOutcome>> {
+        self.udp.poll_send(cx, bytes, stride, to)
+    }
+
+    fn socket(&self) -> &UdpSocket {
+        self.udp.socket()
+    }
+}
+
+/// A client's socket on which receiving fails and goes on failing: new streams work at once on
+/// another one, the old ones are reset after a while, and no core is burnt.
+pub async fn a_socket_that_fails_is_replaced<R: Runtime>(runtime: R) {
+    let faulty = Faulty::new(&runtime);
+    let server = server(&runtime);
+    let client = client_of(&faulty, server.local_addr());
+    let (mut ours, theirs) = stream(&client, &server).await;
+    let fault = faulty.last();
+    fault.is_on.store(true, Ordering::Relaxed);
+    let begin = Instant::now();
+    write_all(&mut ours, b"wakes the driver").await.expect("room");
+    with_echo(&runtime, server, async {
+        sleep(&runtime, Duration::from_millis(100)).await;
+        ask(&client, 1).await.expect("another socket serves");
+        assert!(begin.elapsed() < 3 * SECOND, "after {:?}", begin.elapsed());
+        let error = crate::support::read(&mut ours, &mut [0]).await.expect_err("it is given up");
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    })
+    .await;
+    assert!(begin.elapsed() < 9 * SECOND, "after {:?}", begin.elapsed());
+    let attempts = fault.attempts.load(Ordering::Relaxed);
+    assert!((2..100).contains(&attempts), "{attempts} attempts");
+    drop(theirs);
+}
+
+/// A server's socket on which receiving fails for a while: it is tried again, seldom, and its
+/// streams go on.
+pub async fn a_server_s_socket_that_fails_for_a_while_recovers<R: Runtime>(runtime: R) {
+    let faulty = Faulty::new(&runtime);
+    let server = server(&faulty);
+    let client = client_of(&runtime, server.local_addr());
+    let (mut ours, mut theirs) = stream(&client, &server).await;
+    let fault = faulty.last();
+    fault.is_on.store(true, Ordering::Relaxed);
+    write_all(&mut ours, b"still there?").await.expect("room");
+    sleep(&runtime, 2 * SECOND).await;
+    let attempts = fault.attempts.load(Ordering::Relaxed);
+    assert!((2..40).contains(&attempts), "{attempts} attempts in 2 s");
+    fault.is_on.store(false, Ordering::Relaxed);
+    let mut text = [0; 12];
+    let count = within(&runtime, 5 * SECOND, crate::support::read(&mut theirs, &mut text)).await;
+    assert_eq!(count.expect("it goes on").expect("it lives"), 12);
+}
+
+/// What a name service answers.
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Address([u8; 4]),
+    Failure,
+    Silence,
+}
+
+struct Script(Mutex<Answer>);
+
+impl Resolve for Script {
+    fn resolve(&self, _: &RemoteAddress, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let answer = *self.0.lock().expect("no panic");
+        match answer {
+            Answer::Address(address) => Ok(vec![(address, port).into()]),
+            Answer::Failure => Err(io::Error::other("the name service is not there")),
+            Answer::Silence => {
+                std::thread::sleep(4 * SECOND);
+                Err(io::ErrorKind::TimedOut.into())
+            }
+        }
+    }
+}
+
+/// Each session looks the name up again; a name service that fails or is silent does not keep
+/// anybody from a server that was known before.
+pub async fn names_are_looked_up_for_each_session<R: Runtime>(runtime: R) {
+    let script = Arc::new(Script(Mutex::new(Answer::Failure)));
+    let say = |answer| *script.0.lock().expect("no panic") = answer;
+    let first = server(&runtime);
+    let address = first.local_addr();
+    let resolver: Arc<dyn Resolve> = Arc::clone(&script) as _;
+    let client = Client::with_resolver(runtime.clone(), client_settings(address), resolver);
+    let opening = within(&runtime, Duration::from_millis(300), client.open()).await;
+    assert!(opening.is_none(), "there is no such name yet");
+
+    say(Answer::Address([127, 0, 0, 1]));
+    with_echo(&runtime, first, soon(&runtime, &client)).await;
+    let moved = SocketAddr::from(([127, 0, 0, 2], address.port()));
+    say(Answer::Address([127, 0, 0, 2]));
+    let second = server_at(&runtime, moved).expect("a free port");
+    with_echo(&runtime, second, soon(&runtime, &client)).await;
+    for answer in [Answer::Failure, Answer::Silence] {
+        say(answer);
+        let again = bind_again(&runtime, moved).await;
+        with_echo(&runtime, again, soon(&runtime, &client)).await;
+    }
+}
+
+/// A stream works within three seconds; what fails is tried again, as applications do.
+async fn soon<R: Runtime>(runtime: &R, client: &Client<R>) {
+    let begin = Instant::now();
+    while !matches!(within(runtime, 2 * SECOND, ask(client, 1)).await, Some(Ok(()))) {
+        sleep(runtime, Duration::from_millis(10)).await;
+        assert!(begin.elapsed() < 6 * SECOND, "no stream works");
+    }
+    assert!(begin.elapsed() < 4 * SECOND, "after {:?}", begin.elapsed());
+}
+
+/// A unix socket whose queue is full, as a busy service's may be for a moment.
+#[cfg(unix)]
+pub async fn a_target_that_accepts_nobody_for_a_while<R: Runtime>(runtime: R) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("busy.sock");
+    let listener = kcptun_net::tcp::bind_unix(&path).expect("a socket");
+    let mut queued = Vec::new();
+    let full = loop {
+        match kcptun_net::tcp::connect_unix(&path) {
+            Ok(stream) => queued.push(stream),
+            Err(error) => break error,
+        }
+        assert!(queued.len() < 100_000, "the queue has no end");
+    };
+    assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+    let target: TargetAddress = path.display().to_string().parse().expect("a path");
+    let waiting = {
+        let runtime = runtime.clone();
+        spawn(&runtime.clone(), async move { runtime.connect(target).await.is_ok() })
+    };
+    sleep(&runtime, Duration::from_millis(200)).await;
+    while listener.accept().is_ok() {}
+    assert!(within(&runtime, 3 * SECOND, waiting).await.expect("it is let in"), "an error");
+}

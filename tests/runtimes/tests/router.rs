@@ -1,0 +1,292 @@
+//! What the suite asks of `relays` and `sessions`, of the poll loop for routers.
+//!
+//! The suite's behaviours are futures over streams of the tunnel; the poll loop has neither, so the
+//! same is asked here of what goes in and comes out: bytes of TCP connections and unix sockets.
+//! What cannot be asked this way: a stream that is dropped half-way by its program, waiting for a
+//! stream that is given up, and clients that outlive their last handle.
+#![cfg(target_os = "linux")]
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use kcptun_router_driver::{Client, ClientSettings, Server, ServerSettings};
+use kcptun_tunnel::Config;
+use kcptun_tunnel::crypt::{CipherKind, PacketCipher};
+
+const TURN: Duration = Duration::from_millis(10);
+const LIMIT: Duration = Duration::from_secs(30);
+const QUESTION: usize = 2 << 20;
+const ANSWER: usize = 1 << 20;
+/// What the target says before it has heard a byte.
+const GREETING: &[u8] = b"220 ready\r\n";
+
+/// An end on a thread, turning until it is dropped.
+struct Turning {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Turning {
+    fn start(mut turn: impl FnMut() + Send + 'static) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = Arc::clone(&stop);
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                turn();
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Turning {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+            && !thread::panicking()
+        {
+            panic!("the loop panicked");
+        }
+    }
+}
+
+fn cipher(key: &[u8]) -> PacketCipher {
+    PacketCipher::new(CipherKind::Aes, key).expect("built in")
+}
+
+fn server(at: SocketAddr, target: &str) -> Turning {
+    let mut server = Server::new(ServerSettings {
+        listen: at.to_string().parse().expect("an address"),
+        target: target.parse().expect("an address"),
+        cipher: cipher(b"key"),
+        tunnel: Config::default(),
+        socket: Default::default(),
+        close_wait: Duration::from_secs(60),
+        quiet: false,
+        memory: 4 << 20,
+    })
+    .expect("a server");
+    Turning::start(move || server.turn(TURN).expect("a turn"))
+}
+
+fn client(listen: &str, remote: SocketAddr, key: &[u8]) -> (Turning, Option<SocketAddr>) {
+    let mut client = Client::new(ClientSettings {
+        listen: listen.parse().expect("an address"),
+        remote: remote.to_string().parse().expect("an address"),
+        cipher: cipher(key),
+        tunnel: Config::default(),
+        socket: Default::default(),
+        policy: Default::default(),
+        close_wait: Duration::ZERO,
+        quiet: false,
+        memory: 4 << 20,
+    })
+    .expect("a client");
+    let local = client.local_addr();
+    (Turning::start(move || client.turn(TURN).expect("a turn")), local)
+}
+
+/// A port that nobody has now.
+fn free_port() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    socket.local_addr().expect("an address")
+}
+
+/// A client and a server, and where connections to `target` are accepted.
+fn tunnel(target: &str) -> (Turning, Turning, SocketAddr) {
+    let at = free_port();
+    let server = server(at, target);
+    let (client, local) = client("127.0.0.1:0", at, b"key");
+    (server, client, local.expect("TCP"))
+}
+
+/// A connection that can end one direction.
+trait Connection: Read + Write + Send + Sized + 'static {
+    fn end_writing(&self) -> io::Result<()>;
+    fn second(&self) -> io::Result<Self>;
+}
+
+macro_rules! connection {
+    ($type:ty) => {
+        impl Connection for $type {
+            fn end_writing(&self) -> io::Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
+
+            fn second(&self) -> io::Result<Self> {
+                self.set_read_timeout(Some(LIMIT))?;
+                self.try_clone()
+            }
+        }
+    };
+}
+
+connection!(TcpStream);
+connection!(std::os::unix::net::UnixStream);
+
+fn pattern(seed: u8, len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|at| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7] ^ seed)
+        .collect()
+}
+
+fn ask(mut connection: impl Connection) -> io::Result<()> {
+    let mut writer = connection.second()?;
+    let writing = thread::spawn(move || {
+        writer.write_all(&pattern(1, QUESTION))?;
+        writer.end_writing()
+    });
+    let mut greeting = [0; GREETING.len()];
+    connection.read_exact(&mut greeting)?;
+    assert_eq!(greeting, GREETING);
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer)?;
+    assert!(answer == pattern(2, ANSWER), "{} bytes", answer.len());
+    writing.join().map_err(|_| io::Error::other("the writer failed"))?
+}
+
+fn answer(mut connection: impl Connection) -> io::Result<()> {
+    connection.second()?.write_all(GREETING)?;
+    let mut question = Vec::new();
+    connection.read_to_end(&mut question)?;
+    assert!(question == pattern(1, QUESTION), "{} bytes", question.len());
+    connection.write_all(&pattern(2, ANSWER))
+}
+
+/// A target that answers each connection.
+fn answering() -> SocketAddr {
+    let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = target.local_addr().expect("an address");
+    thread::spawn(move || {
+        for connection in target.incoming().flatten() {
+            thread::spawn(move || answer(connection));
+        }
+    });
+    address
+}
+
+/// Asks until there is an answer.
+fn asks_until_answered(local: SocketAddr, within: Duration) -> bool {
+    let end = Instant::now() + within;
+    while Instant::now() < end {
+        let quick = || {
+            let mut connection = TcpStream::connect(local)?;
+            connection.set_read_timeout(Some(Duration::from_secs(2)))?;
+            connection.read_exact(&mut [0; GREETING.len()])
+        };
+        if quick().is_ok() {
+            return true;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    false
+}
+
+mod relays {
+    use super::*;
+
+    #[test]
+    fn tcp_is_carried() {
+        let (_server, _client, local) = tunnel(&answering().to_string());
+        ask(TcpStream::connect(local).expect("a connection")).expect("an answer");
+    }
+
+    #[test]
+    fn unix_sockets_are_carried() {
+        use std::os::unix::net::{UnixListener, UnixStream};
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let (listen, to) = (folder.path().join("listen"), folder.path().join("target"));
+        let target = UnixListener::bind(&to).expect("a free path");
+        let answering = thread::spawn(move || answer(target.accept()?.0));
+        let at = free_port();
+        let _server = server(at, &to.display().to_string());
+        let (_client, _) = client(&listen.display().to_string(), at, b"key");
+        ask(UnixStream::connect(&listen).expect("a connection")).expect("an answer");
+        answering.join().expect("no panic").expect("a question");
+    }
+
+    #[test]
+    fn a_target_that_is_not_there_ends_the_connection() {
+        let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr();
+        let (_server, _client, local) = tunnel(&nobody.expect("an address").to_string());
+        let mut connection = TcpStream::connect(local).expect("a connection");
+        connection.set_read_timeout(Some(LIMIT)).expect("an option");
+        connection.write_all(b"is anybody there?").expect("room");
+        assert_eq!(connection.read_to_end(&mut Vec::new()).expect("an end"), 0);
+    }
+
+    #[test]
+    fn a_target_that_resets_ends_the_connection() {
+        let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let to = target.local_addr().expect("an address").to_string();
+        let resetting = thread::spawn(move || {
+            let mut connection = target.accept()?.0;
+            // Unread bytes make the drop a reset.
+            connection.read_exact(&mut [0; 1_000])
+        });
+        let (_server, _client, local) = tunnel(&to);
+        let mut connection = TcpStream::connect(local).expect("a connection");
+        connection.set_read_timeout(Some(LIMIT)).expect("an option");
+        let mut writer = connection.try_clone().expect("a handle");
+        let writing = thread::spawn(move || while writer.write_all(&[1; 65_536]).is_ok() {});
+        let end = connection.read_to_end(&mut Vec::new());
+        let timed_out = end.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        assert!(!timed_out, "it ends, as such or as a reset");
+        drop(connection.shutdown(Shutdown::Both));
+        writing.join().expect("no panic");
+        resetting.join().expect("no panic").expect("a question");
+    }
+}
+
+mod sessions {
+    use super::*;
+
+    #[test]
+    fn a_client_may_start_before_its_server() {
+        let at = free_port();
+        let (_client, local) = client("127.0.0.1:0", at, b"key");
+        let early = TcpStream::connect(local.expect("TCP")).expect("a connection");
+        let asking = thread::spawn(move || ask(early));
+        thread::sleep(Duration::from_millis(400));
+        let _server = server(at, &answering().to_string());
+        asking.join().expect("no panic").expect("an answer");
+    }
+
+    #[test]
+    fn a_server_comes_back() {
+        let (at, target) = (free_port(), answering().to_string());
+        let first = server(at, &target);
+        let (_client, local) = client("127.0.0.1:0", at, b"key");
+        let local = local.expect("TCP");
+        ask(TcpStream::connect(local).expect("a connection")).expect("an answer");
+        drop(first);
+        let _second = server(at, &target);
+        assert!(asks_until_answered(local, Duration::from_secs(15)));
+    }
+
+    #[test]
+    fn another_key_never_connects() {
+        let at = free_port();
+        let _server = server(at, &answering().to_string());
+        let (_client, local) = client("127.0.0.1:0", at, b"another key");
+        assert!(!asks_until_answered(local.expect("TCP"), Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn noise_does_no_harm() {
+        let at = free_port();
+        let _server = server(at, &answering().to_string());
+        let (_client, local) = client("127.0.0.1:0", at, b"key");
+        let noise = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+        for len in 0..1_400 {
+            let _ = noise.send_to(&pattern(len as u8, len), at);
+        }
+        ask(TcpStream::connect(local.expect("TCP")).expect("a connection")).expect("an answer");
+    }
+}
