@@ -1,0 +1,361 @@
+//! The accepting end: streams in, connections to the target out.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use kcptun_net::{BindAddress, SocketConfig, TargetAddress, UdpSocket, tcp};
+use kcptun_tunnel::crypt::PacketCipher;
+use kcptun_tunnel::relay::Relay;
+use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
+use proto_base::Instant;
+use smux_proto::Version;
+
+use crate::clock::now;
+use crate::core::{Core, Manner};
+use crate::error::StartError;
+use crate::names::Names;
+use crate::pairs::{Pair, Phase, TunnelStream};
+use crate::plan::{Demand, Plan};
+use crate::poller::Token;
+use crate::sockets::untag;
+use crate::tcp::Tcp;
+use crate::{Tally, seed};
+
+/// Rounds of work before the poller is asked again.
+const ROUNDS: usize = 8;
+/// How long a stream waits for its target's name to be looked up before the addresses found last
+/// are used.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a server is told.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Where to receive datagrams.
+    pub listen: BindAddress,
+    /// Where to hand streams on. A name is looked up for each of them.
+    pub target: TargetAddress,
+    /// Cipher and key.
+    pub cipher: PacketCipher,
+    /// The layers above; windows and buffers are cut to what fits into `memory`.
+    pub tunnel: Config,
+    /// UDP socket options.
+    pub socket: SocketConfig,
+    /// How long the rest of a half-closed pair may go without a sign of life; 0: ten minutes.
+    pub close_wait: Duration,
+    /// No lines about single streams.
+    pub quiet: bool,
+    /// All memory that may be used, in bytes.
+    pub memory: usize,
+}
+
+/// A server that stands in the memory it began with. Call [`turn`](Self::turn) for ever.
+pub struct Server {
+    core: Core,
+    target: TargetAddress,
+    names: Option<Names>,
+    version: u8,
+    plan: Plan,
+    locals: Vec<SocketAddr>,
+    /// Sessions, for the log.
+    known: HashMap<ConnectionKey, SocketAddr>,
+    /// Sessions with streams that were not taken yet.
+    incoming: VecDeque<ConnectionKey>,
+    /// The earliest time at which somebody has waited long enough for the name.
+    names_at: Option<Instant>,
+}
+
+impl Server {
+    /// Binds the ports, and takes all memory.
+    ///
+    /// # Errors
+    /// When an address cannot be bound, a setting cannot work, or the memory is not enough.
+    pub fn new(settings: ServerSettings) -> Result<Self, StartError> {
+        let plan = Plan::fit(settings.memory, &settings.tunnel, Demand::Server)?;
+        let sockets = bind_all(&settings).map_err(StartError::Listen)?;
+        let version = settings.tunnel.smux.version;
+        let endpoint =
+            Endpoint::reserved(plan.config.clone(), settings.cipher, Side::Server, seed()?)?;
+        let manner = Manner {
+            close_wait: settings.close_wait,
+            windows: version == Version::V2,
+            quiet: settings.quiet,
+        };
+        let mut core = Core::new(endpoint, Side::Server, sockets.len(), &plan, manner)?;
+        let mut locals = Vec::with_capacity(sockets.len());
+        for socket in sockets {
+            let Some(at) = core.sockets.vacancy() else { break };
+            locals.push(socket.local_addr()?);
+            core.poller.add(socket.as_std(), Token::Udp(at))?;
+            core.sockets.insert(at, socket);
+        }
+        let names = match &settings.target {
+            TargetAddress::Tcp(target) => {
+                let asked = target.clone();
+                let look_up = Box::new(move || asked.resolve_to_dial());
+                Some(Names::new(target.host(), look_up).map_err(StartError::Remote)?)
+            }
+            TargetAddress::Unix(_) => None,
+        };
+        if let Some(source) = names.as_ref().and_then(Names::source) {
+            core.poller.add(source, Token::Names)?;
+        }
+        let count = plan.config.max_connections;
+        Ok(Self {
+            core,
+            target: settings.target,
+            names,
+            version: version.number(),
+            plan,
+            locals,
+            known: HashMap::with_capacity(2 * count + 1),
+            incoming: VecDeque::with_capacity(count + 1),
+            names_at: None,
+        })
+    }
+
+    /// What was fitted into the memory.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where datagrams are received.
+    #[must_use]
+    pub fn local_addrs(&self) -> &[SocketAddr] {
+        &self.locals
+    }
+
+    /// Counters so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        Tally::of(&self.core.endpoint)
+    }
+
+    /// Waits until something can be done, at most `longest`, and does it. A signal ends the wait.
+    ///
+    /// # Errors
+    /// When the system cannot wait any more.
+    pub fn turn(&mut self, longest: Duration) -> io::Result<()> {
+        self.wait(longest)?;
+        for _ in 0..ROUNDS {
+            let received = self.core.sockets.receive(&mut self.core.endpoint);
+            self.core.handle_timeout();
+            self.handle_events();
+            self.accept();
+            self.hear_names();
+            let (names, target) = (&self.names, &self.target);
+            self.core.serve(|core, at| go_on_connecting(core, names.as_ref(), target, at));
+            self.core.sockets.send(&mut self.core.endpoint);
+            self.handle_events();
+            if !received && self.core.pairs.waiting() == 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, longest: Duration) -> io::Result<()> {
+        let now = now();
+        let is_busy = self.core.pairs.waiting() > 0
+            || self.core.sockets.has_input()
+            || (!self.incoming.is_empty() && self.core.pairs.has_room());
+        let due = Instant::earliest(self.core.poll_timeout(), self.names_at);
+        let pause = due.map_or(longest, |at| at.since(now).min(longest));
+        let micros = if is_busy { 0 } else { u64::try_from(pause.as_micros()).unwrap_or(u64::MAX) };
+        let Core { poller, sockets, pairs, .. } = &mut self.core;
+        poller.wait(micros, |token, readiness| match token {
+            Token::Listener | Token::Names => {}
+            Token::Udp(at) => sockets.wake(at, readiness.readable, readiness.writable),
+            Token::Pair(at) => {
+                if let Some(pair) = pairs.get(at) {
+                    pair.tcp_readable |= readiness.readable;
+                    pair.tcp_writable |= readiness.writable;
+                    pair.is_hung_up |= readiness.hung_up;
+                    pairs.wake(at);
+                }
+            }
+        })
+    }
+
+    fn handle_events(&mut self) {
+        while let Some((key, event)) = self.core.poll_event() {
+            if let Some(tagged) = self.core.endpoint.remote(key)
+                && !self.known.contains_key(&key)
+            {
+                self.known.insert(key, tagged);
+                let (at, remote) = untag(tagged);
+                tracing::info!("remote address: {remote}");
+                if let Some(local) = self.core.sockets.local_addr(at) {
+                    let version = self.version;
+                    tracing::info!("smux version: {version} on connection: {local} -> {remote}");
+                }
+            }
+            // One that ends with its first datagram is gone before it could be known.
+            let remote = self.known.get(&key).or(self.locals.first());
+            if let Some(&remote) = remote {
+                self.core.report(key, remote, &event);
+            }
+            match event {
+                Event::Incoming if !self.incoming.contains(&key) => self.incoming.push_back(key),
+                Event::Closed(_) => {
+                    self.known.remove(&key);
+                    self.incoming.retain(|&other| other != key);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Takes streams while there is room for them; the others wait in their sessions.
+    fn accept(&mut self) {
+        while let Some(&key) = self.incoming.front() {
+            if !self.core.pairs.has_room() {
+                return;
+            }
+            let Some(id) = self.core.endpoint.accept(key) else {
+                self.incoming.pop_front();
+                continue;
+            };
+            let Manner { close_wait, windows, .. } = self.core.manner;
+            let pair = Pair::new(Phase::AwaitsName, None, Relay::new(close_wait, windows));
+            let remote =
+                self.core.endpoint.remote(key).map_or(([0; 4], 0).into(), |it| untag(it).1);
+            let Some(at) = self.core.pairs.insert(pair) else { return };
+            self.core.pairs.join(at, TunnelStream { key, id, remote, session: None });
+            match &mut self.names {
+                Some(names) if !names.is_literal() => {
+                    names.ask();
+                    self.names_at.get_or_insert(now() + PATIENCE);
+                }
+                _ => begin_connect(&mut self.core, self.names.as_ref(), &self.target, at, 0),
+            }
+        }
+    }
+
+    /// Lets those go on who wait for the name, when it has come or has taken too long.
+    fn hear_names(&mut self) {
+        let Some(names) = &mut self.names else { return };
+        let answer = names.poll();
+        let is_late = self.names_at.is_some_and(|at| at <= now());
+        if let Some(Err(error)) = &answer {
+            tracing::warn!("{error}");
+        }
+        if answer.is_none() && !is_late {
+            return;
+        }
+        self.names_at = None;
+        for at in self.core.pairs.numbers() {
+            if self.core.pairs.get(at).is_some_and(|pair| pair.phase == Phase::AwaitsName) {
+                begin_connect(&mut self.core, self.names.as_ref(), &self.target, at, 0);
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+/// A socket for each port of the range, or none, on the first of the host's addresses that this
+/// machine has.
+fn bind_all(settings: &ServerSettings) -> io::Result<Vec<UdpSocket>> {
+    let ports = settings.listen.ports();
+    let addresses = settings.listen.resolve(ports.first())?;
+    let bind = |port| {
+        let mut bound = Err(io::ErrorKind::NotFound.into());
+        for address in &addresses {
+            bound = UdpSocket::bind(SocketAddr::new(address.ip(), port), &settings.socket);
+            match &bound {
+                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+                _ => break,
+            }
+        }
+        bound
+    };
+    ports.iter().map(bind).collect()
+}
+
+/// Begins to connect a pair to the target's address number `first`, or one behind it.
+fn begin_connect(
+    core: &mut Core,
+    names: Option<&Names>,
+    target: &TargetAddress,
+    at: u32,
+    first: usize,
+) {
+    let mut error = io::Error::from(io::ErrorKind::NotFound);
+    match target {
+        TargetAddress::Unix(path) => match tcp::connect_unix(path) {
+            Ok(unix) => return adopt(core, at, Tcp::Unix(unix), Phase::Joined),
+            Err(refusal) => error = refusal,
+        },
+        TargetAddress::Tcp(_) => {
+            let Some(addresses) = names.map(Names::known) else { return };
+            for (number, &address) in addresses.as_slice().iter().enumerate().skip(first) {
+                match Tcp::begin_connect(address) {
+                    Ok(tcp) => return adopt(core, at, tcp, Phase::Connecting(number)),
+                    Err(refusal) => error = refusal,
+                }
+            }
+        }
+    }
+    refuse(core, target, at, &error);
+}
+
+/// Gives a pair its connection.
+fn adopt(core: &mut Core, at: u32, tcp: Tcp, phase: Phase) {
+    if core.poller.add(&tcp, Token::Pair(at)).is_err() {
+        core.end(at, true);
+        return;
+    }
+    let Some(pair) = core.pairs.get(at) else { return };
+    pair.tcp = Some(tcp);
+    pair.phase = phase;
+    if phase == Phase::Joined {
+        core.announce(at);
+        core.pairs.wake(at);
+    } else {
+        // The system tells when it stands or has failed.
+        pair.tcp_writable = false;
+        pair.is_hung_up = false;
+    }
+}
+
+/// Looks whether a connection that was begun stands.
+fn go_on_connecting(core: &mut Core, names: Option<&Names>, target: &TargetAddress, at: u32) {
+    let Some(pair) = core.pairs.get(at) else { return };
+    let Phase::Connecting(number) = pair.phase else { return };
+    if !pair.tcp_writable {
+        return;
+    }
+    match pair.tcp.as_ref().map(Tcp::end_connect) {
+        Some(Ok(())) => {
+            pair.phase = Phase::Joined;
+            core.announce(at);
+            core.pairs.wake(at);
+        }
+        Some(Err(error)) => {
+            pair.tcp = None;
+            let has_more = names.is_some_and(|names| names.known().as_slice().len() > number + 1);
+            if has_more {
+                begin_connect(core, names, target, at, number + 1);
+            } else {
+                refuse(core, target, at, &error);
+            }
+        }
+        None => {}
+    }
+}
+
+fn refuse(core: &mut Core, target: &TargetAddress, at: u32, error: &io::Error) {
+    if let Some(stream) = core.pairs.get(at).and_then(|pair| pair.stream) {
+        let (remote, number) = (stream.remote, stream.id.wire());
+        tracing::error!("{error} in: {remote}({number}) out: {target}");
+    }
+    core.end(at, true);
+}

@@ -1,0 +1,246 @@
+//! The UDP sockets, and the way of batches between them and the endpoint.
+//!
+//! All sessions live in one endpoint, so that they share its memory. An endpoint tells connections
+//! apart by the peer's address; here several sockets may talk to the same peer, so the number of the
+//! socket goes with the address, where IPv6 has its flow label.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+
+use kcptun_net::{ReceiveBuffers, Received, UdpSocket};
+use kcptun_tunnel::socket::SocketHealth;
+use kcptun_tunnel::{Endpoint, TransmitBatch};
+use proto_base::Instant;
+
+use crate::clock::now;
+use crate::plan::MESSAGES;
+
+/// A UDP socket and what it may do.
+#[derive(Debug)]
+struct Udp {
+    socket: UdpSocket,
+    is_readable: bool,
+    is_writable: bool,
+    health: SocketHealth,
+}
+
+/// A fixed number of places for sockets.
+#[derive(Debug)]
+pub(crate) struct Sockets {
+    list: Vec<Option<Udp>>,
+    batch: TransmitBatch,
+    buffers: ReceiveBuffers,
+    /// The part of the batch that its socket did not take, and to whom it goes.
+    unsent: Option<(SocketAddr, usize)>,
+    /// Sockets that failed for good.
+    lost: Option<u32>,
+}
+
+impl Sockets {
+    pub(crate) fn new(count: usize) -> Self {
+        let mut list = Vec::with_capacity(count);
+        list.resize_with(count, || None);
+        let (batch, buffers) = (TransmitBatch::new(), ReceiveBuffers::new(MESSAGES));
+        Self { list, batch, buffers, unsent: None, lost: None }
+    }
+
+    /// A place without socket.
+    pub(crate) fn vacancy(&self) -> Option<u32> {
+        let at = self.list.iter().position(Option::is_none)?;
+        u32::try_from(at).ok()
+    }
+
+    pub(crate) fn insert(&mut self, at: u32, socket: UdpSocket) {
+        if let Some(place) = self.list.get_mut(at as usize) {
+            let health = SocketHealth::default();
+            *place = Some(Udp { socket, is_readable: true, is_writable: true, health });
+        }
+    }
+
+    /// Closes a socket. What it had not sent is lost.
+    pub(crate) fn remove(&mut self, at: u32) {
+        if let Some(place) = self.list.get_mut(at as usize) {
+            *place = None;
+        }
+        if self.unsent.is_some_and(|(to, _)| untag(to).0 == at) {
+            self.unsent = None;
+        }
+    }
+
+    pub(crate) fn local_addr(&self, at: u32) -> Option<SocketAddr> {
+        self.list.get(at as usize)?.as_ref()?.socket.local_addr().ok()
+    }
+
+    pub(crate) fn wake(&mut self, at: u32, readable: bool, writable: bool) {
+        if let Some(udp) = self.list.get_mut(at as usize).and_then(Option::as_mut) {
+            udp.is_readable |= readable;
+            udp.is_writable |= writable;
+        }
+    }
+
+    /// Receives once from each socket that has something. `false`: none has.
+    pub(crate) fn receive(&mut self, endpoint: &mut Endpoint) -> bool {
+        let mut has_more = false;
+        for at in 0..u32::try_from(self.list.len()).unwrap_or(u32::MAX) {
+            has_more |= self.receive_from(at, endpoint);
+        }
+        has_more
+    }
+
+    /// Sends until nothing is left or a socket is full.
+    pub(crate) fn send(&mut self, endpoint: &mut Endpoint) {
+        loop {
+            let (to, from) = match self.unsent {
+                Some(unsent) => unsent,
+                None => match endpoint.poll_transmit(now(), &mut self.batch) {
+                    Some(to) => (to, 0),
+                    None => return,
+                },
+            };
+            self.unsent = None;
+            let (at, remote) = untag(to);
+            let Some(udp) = self.list.get_mut(at as usize).and_then(Option::as_mut) else {
+                continue;
+            };
+            if !udp.is_writable {
+                self.unsent = Some((to, from));
+                return;
+            }
+            let stride = self.batch.stride();
+            match udp.socket.send_batch(&self.batch.bytes()[from..], stride, remote) {
+                Ok(outcome) => {
+                    if outcome.refused {
+                        endpoint.handle_refused(now(), to);
+                    }
+                    if outcome.unreachable && udp.socket.peer_addr().is_some() {
+                        endpoint.handle_unreachable(now(), to);
+                    }
+                    if outcome.blocked {
+                        udp.is_writable = false;
+                        self.unsent = Some((to, from + outcome.done() * stride));
+                        return;
+                    }
+                }
+                Err(error) => {
+                    self.fail(at, &error, endpoint);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Whether a batch waits for its socket.
+    pub(crate) fn is_full(&self) -> bool {
+        self.unsent.is_some()
+    }
+
+    /// Whether something may be received at once.
+    pub(crate) fn has_input(&self) -> bool {
+        let now = now();
+        self.list.iter().flatten().any(|udp| udp.is_readable && !udp.health.is_paused(now))
+    }
+
+    /// When to try a socket again that failed.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        let times = self.list.iter().flatten().map(|udp| udp.health.poll_timeout());
+        times.fold(None, Instant::earliest)
+    }
+
+    /// A socket that failed for so long that another should take its place.
+    pub(crate) fn poll_lost(&mut self) -> Option<u32> {
+        self.lost.take()
+    }
+
+    fn receive_from(&mut self, at: u32, endpoint: &mut Endpoint) -> bool {
+        let Some(udp) = self.list[at as usize].as_mut().filter(|udp| udp.is_readable) else {
+            return false;
+        };
+        if udp.health.is_failing() && udp.health.is_paused(now()) {
+            return false;
+        }
+        match udp.socket.recv_batch(&mut self.buffers) {
+            Ok(Received::Messages(0)) => {
+                let error = io::Error::from(io::ErrorKind::Other);
+                self.fail(at, &error, endpoint);
+                false
+            }
+            Ok(Received::Messages(_)) => {
+                udp.health.handle_success();
+                for message in self.buffers.messages() {
+                    let from = tag(message.from, at);
+                    endpoint.handle_batch(now(), from, message.bytes, message.stride);
+                }
+                true
+            }
+            Ok(Received::Refused) => {
+                if let Some(peer) = udp.socket.peer_addr() {
+                    endpoint.handle_refused(now(), tag(peer, at));
+                }
+                true
+            }
+            Ok(Received::Blocked) => {
+                udp.health.handle_success();
+                udp.is_readable = false;
+                false
+            }
+            Err(error) => {
+                self.fail(at, &error, endpoint);
+                false
+            }
+        }
+    }
+
+    /// The socket itself failed. It is tried again after a pause; a client's session moves to
+    /// another socket.
+    fn fail(&mut self, at: u32, error: &io::Error, endpoint: &mut Endpoint) {
+        let now = now();
+        let Some(udp) = self.list.get_mut(at as usize).and_then(Option::as_mut) else { return };
+        if udp.health.handle_failure(now) {
+            tracing::warn!("udp socket: {error}; trying again");
+        }
+        if let Some(peer) = udp.socket.peer_addr() {
+            endpoint.handle_unreachable(now, tag(peer, at));
+            if udp.health.is_lost(now) {
+                tracing::error!("udp socket: {error}; giving it up");
+                self.lost = Some(at);
+            }
+        }
+    }
+}
+
+/// A peer's address with the number of the socket that talks to it.
+pub(crate) fn tag(remote: SocketAddr, socket: u32) -> SocketAddr {
+    let (ip, scope) = match remote {
+        SocketAddr::V4(v4) => (v4.ip().to_ipv6_mapped(), 0),
+        SocketAddr::V6(v6) => (*v6.ip(), v6.scope_id()),
+    };
+    SocketAddrV6::new(ip, remote.port(), socket, scope).into()
+}
+
+/// The number of the socket, and the plain address.
+pub(crate) fn untag(tagged: SocketAddr) -> (u32, SocketAddr) {
+    match tagged {
+        SocketAddr::V4(_) => (0, tagged),
+        SocketAddr::V6(v6) => {
+            let plain = match v6.ip().to_canonical() {
+                IpAddr::V4(ip) => SocketAddr::new(ip.into(), v6.port()),
+                IpAddr::V6(ip) => SocketAddrV6::new(ip, v6.port(), 0, v6.scope_id()).into(),
+            };
+            (v6.flowinfo(), plain)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_come_off_again() {
+        for text in ["10.0.0.1:5", "[fe80::1%7]:5", "[2001:db8::1]:65535"] {
+            let address = text.parse().unwrap();
+            assert_eq!(untag(tag(address, 77)), (77, address));
+            assert_ne!(tag(address, 1), tag(address, 2));
+        }
+    }
+}
