@@ -54,6 +54,18 @@ pub(crate) fn run(title: &str, command: &mut Command) -> Result<(), Failure> {
     if status.success() { Ok(()) } else { Err(Failure(format!("{title} ({status})"))) }
 }
 
+/// Runs a command and answers what it wrote; what it complains about is part of the failure.
+pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
+    let title = command.get_program().to_string_lossy().into_owned();
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| cannot_run(&title, &error))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    Err(Failure(format!("{title} ({}): {}", output.status, complaint.trim())))
+}
+
 /// As [`run`], for a test run: answers how many tests passed.
 pub(crate) fn run_tests(title: &str, command: &mut Command) -> Result<u64, Failure> {
     println!("\n==> {title}");

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use crate::peer;
 use crate::step::{self, Failure, Workspace, run_tests};
+use crate::{deb, dist, needs};
 
 /// The binaries under test: optimised as the released ones, without their whole-program
 /// optimisation (which takes minutes and changes no behaviour), with the checks of a debug
@@ -17,34 +17,55 @@ const PROFILE: [&str; 6] = [
     "profile.interop.strip='debuginfo'",
 ];
 
+/// How much is tested.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What needs neither the peer nor root.
+    WithoutPeer,
+    /// What is tested before each commit.
+    Usual,
+    /// That, and what takes long.
+    All,
+}
+
 /// Runs them; answers a summary.
-pub(crate) fn run(workspace: &Workspace, with_peer: bool) -> Result<String, Failure> {
+pub(crate) fn run(workspace: &Workspace, extent: Extent) -> Result<String, Failure> {
+    let with_peer = extent != Extent::WithoutPeer;
     // First, because it fails fastest.
     if with_peer {
-        peer::ensure()?;
+        needs::ensure(needs::TESTS)?;
+        needs::root()?;
     }
     // Includes the examples in the documentation.
     let title = "cargo test --workspace";
     let own = run_tests(title, &mut workspace.cargo("test --workspace --no-fail-fast"))?;
     let binaries = build_binaries(workspace)?;
-    let which = if with_peer { "--no-fail-fast" } else { "--test bad_input" };
-    let mut command = workspace.cargo(&format!("test -p kcptun-interop {which} -- --ignored"));
-    command.env("KCPTUN_BIN_DIR", binaries);
-    let title = if with_peer { "our binaries against Debian's" } else { "our binaries alone" };
-    let real = run_tests(title, &mut command)?;
     if !with_peer {
+        let mut command = workspace.cargo("test -p kcptun-interop --test bad_input -- --ignored");
+        command.env("KCPTUN_BIN_DIR", binaries);
+        let real = run_tests("our binaries alone", &mut command)?;
         return Ok(format!(
             "{own} tests and {real} with the binaries alone; \
              interop with Debian's kcptun was LEFT OUT (--no-peer)"
         ));
     }
-    let version = peer::version();
-    Ok(format!("{own} tests, and {real} with real binaries against Debian's kcptun {version}"))
+    let package = deb::build(workspace, &binaries)?;
+    let mut command = workspace.cargo("test -p kcptun-interop --no-fail-fast -- --ignored");
+    command.env("KCPTUN_BIN_DIR", binaries).env("KCPTUN_DEB", package);
+    let real = run_tests("our binaries against Debian's", &mut command)?;
+    let version = needs::peer_version();
+    let summary =
+        format!("{own} tests, and {real} with real binaries against Debian's kcptun {version}");
+    if extent == Extent::Usual {
+        return Ok(summary);
+    }
+    let archives = dist::run_task(workspace, &[])?;
+    Ok(format!("{summary}; {archives}"))
 }
 
 /// Builds the binaries; answers their directory.
 fn build_binaries(workspace: &Workspace) -> Result<PathBuf, Failure> {
-    let mut command = workspace.cargo("build -p kcptun --bins --profile interop");
+    let mut command = workspace.cargo("build -p kcptun -p kcptun-router --bins --profile interop");
     command.arg("--target-dir").arg(&workspace.target);
     for setting in PROFILE {
         command.args(["--config", setting]);

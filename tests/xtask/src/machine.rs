@@ -1,0 +1,162 @@
+//! The other machines that are built for, and how to link and run there.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::needs::{self, Need};
+use crate::step::{self, Failure};
+use crate::toolchain::Toolchain;
+
+/// A target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Machine {
+    /// As rustc names it.
+    pub(crate) triple: &'static str,
+    link: Link,
+    /// The emulator and its arguments; empty: binaries run here.
+    pub(crate) emulator: &'static [&'static str],
+}
+
+/// How binaries are linked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    /// With one of Debian's cross compilers, against its glibc.
+    Gcc { compiler: &'static str, needs: &'static [Need] },
+    /// With zig, statically against its musl.
+    Zig,
+}
+
+/// All targets of `cargo xtask router`. The first three are those that tests run on.
+pub(crate) const MACHINES: [Machine; 9] = [
+    Machine {
+        triple: "mips-unknown-linux-gnu",
+        link: Link::Gcc {
+            compiler: "mips-linux-gnu-gcc",
+            needs: &[
+                ("mips-linux-gnu-gcc", "gcc-mips-linux-gnu"),
+                ("/usr/mips-linux-gnu/lib/crt1.o", "libc6-dev-mips-cross"),
+            ],
+        },
+        emulator: &["qemu-mips-static", "-L", "/usr/mips-linux-gnu"],
+    },
+    Machine {
+        triple: "mipsel-unknown-linux-gnu",
+        link: Link::Gcc {
+            compiler: "mipsel-linux-gnu-gcc",
+            needs: &[
+                ("mipsel-linux-gnu-gcc", "gcc-mipsel-linux-gnu"),
+                ("/usr/mipsel-linux-gnu/lib/crt1.o", "libc6-dev-mipsel-cross"),
+            ],
+        },
+        emulator: &["qemu-mipsel-static", "-L", "/usr/mipsel-linux-gnu"],
+    },
+    Machine {
+        triple: "armv7-unknown-linux-gnueabihf",
+        link: Link::Gcc {
+            compiler: "arm-linux-gnueabihf-gcc",
+            needs: &[
+                ("arm-linux-gnueabihf-gcc", "gcc-arm-linux-gnueabihf"),
+                ("/usr/arm-linux-gnueabihf/lib/crt1.o", "libc6-dev-armhf-cross"),
+            ],
+        },
+        emulator: &["qemu-arm-static", "-L", "/usr/arm-linux-gnueabihf"],
+    },
+    // 24Kc is the core of many routers; it has no FPU.
+    musl("mipsel-unknown-linux-musl", &["qemu-mipsel-static", "-cpu", "24Kc"]),
+    musl("mips-unknown-linux-musl", &["qemu-mips-static", "-cpu", "24Kc"]),
+    musl("armv7-unknown-linux-musleabihf", &["qemu-arm-static"]),
+    musl("arm-unknown-linux-musleabi", &["qemu-arm-static"]),
+    musl("aarch64-unknown-linux-musl", &["qemu-aarch64-static"]),
+    musl("x86_64-unknown-linux-musl", &[]),
+];
+
+const fn musl(triple: &'static str, emulator: &'static [&'static str]) -> Machine {
+    Machine { triple, link: Link::Zig, emulator }
+}
+
+impl Machine {
+    /// The machine of this name.
+    pub(crate) fn find(triple: &str) -> Result<Self, Failure> {
+        MACHINES.into_iter().find(|machine| machine.triple == triple).ok_or_else(|| {
+            let known = MACHINES.map(|machine| machine.triple).join(", ");
+            Failure(format!("unknown target {triple}; known are {known}"))
+        })
+    }
+
+    /// Installs what linking for it needs.
+    pub(crate) fn ensure_linker(&self) -> Result<(), Failure> {
+        match self.link {
+            Link::Gcc { needs, .. } => needs::ensure(needs),
+            Link::Zig => ensure_zig(),
+        }
+    }
+
+    /// Installs what running its binaries needs.
+    pub(crate) fn ensure_emulator(&self) -> Result<(), Failure> {
+        match self.emulator {
+            [program, ..] => needs::ensure(&[(program, "qemu-user-static")]),
+            [] => Ok(()),
+        }
+    }
+
+    /// A call of cargo for this machine: `verb` is `build` or `test`, `arguments` what follows.
+    pub(crate) fn cargo(
+        &self,
+        toolchain: &Toolchain,
+        folder: &Path,
+        verb: &str,
+        arguments: &str,
+    ) -> Command {
+        let variable = self.triple.replace('-', "_").to_uppercase();
+        let arguments = format!("--target {} {arguments}", self.triple);
+        let mut command = match self.link {
+            Link::Gcc { compiler, .. } => {
+                let mut cargo = toolchain.cargo(folder, &format!("{verb} {arguments}"));
+                cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), compiler);
+                cargo
+            }
+            Link::Zig => {
+                let mut zig = Command::new("cargo-zigbuild");
+                let verb = if verb == "build" { "zigbuild" } else { verb };
+                zig.arg(verb).args(arguments.split_whitespace());
+                toolchain.prepare(&mut zig, folder);
+                if let Some(python) = python_with_zig() {
+                    zig.env("CARGO_ZIGBUILD_PYTHON_PATH", python);
+                }
+                zig
+            }
+        };
+        if !self.emulator.is_empty() {
+            command.env(format!("CARGO_TARGET_{variable}_RUNNER"), self.emulator.join(" "));
+        }
+        command
+    }
+}
+
+/// cargo-zigbuild, and the Python package `ziglang`, which it links with.
+fn ensure_zig() -> Result<(), Failure> {
+    if needs::find("cargo-zigbuild").is_some() && python_with_zig().is_some() {
+        return Ok(());
+    }
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "cargo-zigbuild", "ziglang"]);
+    step::run("pip install cargo-zigbuild ziglang", &mut pip)
+}
+
+fn python_with_zig() -> Option<PathBuf> {
+    let python = needs::find("python3")?;
+    let has = Command::new(&python).args(["-c", "import ziglang"]).output();
+    has.is_ok_and(|output| output.status.success()).then_some(python)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_found_by_name() {
+        assert_eq!(Machine::find("mips-unknown-linux-gnu").ok(), Some(MACHINES[0]));
+        let error = Machine::find("mips").unwrap_err().to_string();
+        assert!(error.contains("x86_64-unknown-linux-musl"), "{error}");
+    }
+}

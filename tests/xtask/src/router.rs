@@ -1,0 +1,154 @@
+//! The small binary for routers, built with packages alone.
+//!
+//! `cargo xtask router --target mipsel-unknown-linux-musl` gives a static binary that runs on any
+//! Linux of that kind; targets that end in `-gnu` are linked against Debian's glibc. `--features
+//! salsa20,aes` leaves all other ciphers out. `cross build` does the same in containers, see
+//! `Cross.toml`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::machine::Machine;
+use crate::needs;
+use crate::step::{Failure, Workspace, output, run};
+use crate::toolchain::Toolchain;
+
+/// The program, and the package of the same name.
+pub(crate) const PROGRAM: &str = "kcptun-router";
+/// Small, and without what only a debugger reads.
+const PROFILE: [&str; 5] = [
+    "profile.router.inherits='release'",
+    "profile.router.opt-level=2",
+    "profile.router.panic='abort'",
+    "profile.router.debug=false",
+    "profile.router.strip='symbols'",
+];
+
+/// What to build.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Order {
+    /// Triples; none: a static binary for machines like this one.
+    pub(crate) targets: Vec<String>,
+    /// Features of the program instead of its default ones.
+    pub(crate) features: Option<String>,
+}
+
+impl Order {
+    /// From the command line.
+    pub(crate) fn parse(options: &[&str]) -> Option<Self> {
+        let mut order = Self::default();
+        for pair in options.chunks(2) {
+            match pair {
+                ["--target", triple] => order.targets.push((*triple).to_owned()),
+                ["--features", list] => order.features = Some((*list).to_owned()),
+                _ => return None,
+            }
+        }
+        Some(order)
+    }
+}
+
+/// Builds; answers a summary with the sizes.
+pub(crate) fn run_task(workspace: &Workspace, order: &Order) -> Result<String, Failure> {
+    let here = ["x86_64-unknown-linux-musl".to_owned()];
+    let targets = if order.targets.is_empty() { &here[..] } else { &order.targets };
+    let machines = targets.iter().map(|triple| Machine::find(triple));
+    let machines = machines.collect::<Result<Vec<_>, _>>()?;
+    let toolchain = Toolchain::get(workspace)?;
+    let mut built = Vec::new();
+    for machine in machines {
+        let binary = build(workspace, &toolchain, &machine, order.features.as_deref())?;
+        let size = binary
+            .metadata()
+            .map_err(|error| Failure(format!("{}: {error}", binary.display())))?
+            .len();
+        built.push(format!("{} ({} KB)", binary.display(), size.div_ceil(1000)));
+    }
+    Ok(built.join(", "))
+}
+
+/// Builds for one machine; answers where the binary is.
+pub(crate) fn build(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    machine: &Machine,
+    features: Option<&str>,
+) -> Result<PathBuf, Failure> {
+    machine.ensure_linker()?;
+    let mut arguments =
+        format!("--locked -p {PROGRAM} --profile router -Z build-std=std,panic_abort");
+    if let Some(features) = features {
+        arguments.push_str(&format!(" --no-default-features --features {features}"));
+    }
+    let mut build = machine.cargo(toolchain, &workspace.root, "build", &arguments);
+    for setting in PROFILE {
+        build.args(["--config", setting]);
+    }
+    run(&format!("{PROGRAM} for {}", machine.triple), &mut build)?;
+    let binary = toolchain.target.join(machine.triple).join("router").join(PROGRAM);
+    if machine.triple.starts_with("mips") && machine.triple.ends_with("musl") {
+        has_no_float(&binary)?;
+    }
+    Ok(binary)
+}
+
+/// Whether a MIPS binary leaves the FPU alone, which most routers lack.
+fn has_no_float(binary: &Path) -> Result<(), Failure> {
+    needs::ensure(&[("mipsel-linux-gnu-objdump", "binutils-mipsel-linux-gnu")])?;
+    let mut objdump = Command::new("mipsel-linux-gnu-objdump");
+    let text = output(objdump.args(["-d", "--no-show-raw-insn"]).arg(binary))?;
+    // "  400120:\taddiu\tsp,sp,-32"
+    let words = text.lines().filter_map(|line| line.split('\t').nth(1));
+    let (mut count, mut found) = (0usize, None);
+    for word in words {
+        count += 1;
+        if is_float(word.trim()) {
+            found.get_or_insert(word.trim());
+        }
+    }
+    match found {
+        _ if count < 1000 => Err(Failure(format!("{} has no instructions", binary.display()))),
+        None => {
+            println!("{count} instructions, none of the FPU");
+            Ok(())
+        }
+        Some(word) => Err(Failure(format!("{} uses the FPU: {word}", binary.display()))),
+    }
+}
+
+/// Whether a mnemonic of MIPS32 is of coprocessor 1.
+fn is_float(mnemonic: &str) -> bool {
+    const MOVES: [&str; 14] = [
+        "lwc1", "swc1", "ldc1", "sdc1", "lwxc1", "swxc1", "ldxc1", "sdxc1", "mtc1", "mfc1",
+        "mthc1", "mfhc1", "ctc1", "cfc1",
+    ];
+    let (stem, format) = mnemonic.rsplit_once('.').unwrap_or((mnemonic, ""));
+    MOVES.contains(&mnemonic)
+        || stem.starts_with("bc1")
+        || matches!(format, "s" | "d" | "ps" | "w" | "l") && !matches!(stem, "rdpgpr" | "ext")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_understood() {
+        let order = Order::parse(&["--target", "a", "--features", "aes,salsa20"]).unwrap();
+        assert_eq!(order.targets, ["a"]);
+        assert_eq!(order.features.as_deref(), Some("aes,salsa20"));
+        assert_eq!(Order::parse(&[]), Some(Order::default()));
+        assert_eq!(Order::parse(&["--target"]), None);
+        assert_eq!(Order::parse(&["a", "b"]), None);
+    }
+
+    #[test]
+    fn float_instructions_are_told_by_name() {
+        for name in ["lwc1", "add.s", "mul.d", "cvt.s.w", "c.lt.d", "bc1t", "trunc.w.s", "mtc1"] {
+            assert!(is_float(name), "{name}");
+        }
+        for name in ["addiu", "lw", "mult", "mfhi", "seb", "jr", "movz"] {
+            assert!(!is_float(name), "{name}");
+        }
+    }
+}
