@@ -174,7 +174,7 @@ fn a_target_that_refuses_is_told_from_a_server_that_does() {
 fn what_cannot_be_is_refused_before_anything_starts() {
     for (arguments, named) in [
         (&["--seconds", "0"][..], "--seconds"),
-        (&["--mtu", "7"], "--mtu"),
+        (&["--keepalive", "99"], "--keepalive"),
         (&["--answer", "127.0.0.1:0", "--nocomp"], "--answer"),
         (&["--answer", "192.0.2.1:7007"], "--answer"),
     ] {

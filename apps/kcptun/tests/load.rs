@@ -105,7 +105,7 @@ fn a_server_with_another_key_is_a_failure() {
 fn what_cannot_be_is_refused_before_anything_starts() {
     for (arguments, named) in [
         (&["--sessions", "0"][..], "--sessions"),
-        (&["--mtu", "1"], "--mtu"),
+        (&["--keepalive", "99"], "--keepalive"),
         (&["--server-pid", "4294967295", "--target-listen", "127.0.0.1:0"], "no such process"),
         (&["--target-listen", "192.0.2.1:1"], "--target-listen"),
     ] {

@@ -51,6 +51,7 @@ pub(crate) fn run(workspace: &Workspace, extent: Extent) -> Result<String, Failu
     }
     let package = deb::build(workspace, &binaries)?;
     let mut command = workspace.cargo("test -p kcptun-interop --no-fail-fast -- --ignored");
+    command.env("KCPTUN_ROUTER_BIN", binaries.join("kcptun-router"));
     command.env("KCPTUN_BIN_DIR", binaries).env("KCPTUN_DEB", package);
     let real = run_tests("our binaries against Debian's", &mut command)?;
     let version = needs::peer_version();
