@@ -109,7 +109,7 @@ fn what_cannot_be_is_refused_before_anything_starts() {
         (&["--server-pid", "4294967295", "--target-listen", "127.0.0.1:0"], "no such process"),
         (&["--target-listen", "192.0.2.1:1"], "--target-listen"),
     ] {
-        let (status, text) = load(arguments);
+        let (status, text) = load(&[&["--remote", "127.0.0.1:9"], arguments].concat());
         assert_eq!(status, Some(2), "{text}");
         assert!(text.starts_with("kcptun load: ") && text.contains(named), "{text}");
     }
