@@ -1,7 +1,6 @@
 //! Counters of a whole end of a tunnel.
 
 use std::fmt;
-use std::time::Duration;
 
 use kcptun_tunnel::{ConnectionStats, Endpoint, EndpointStats};
 
@@ -19,14 +18,8 @@ pub struct Tally {
 
 impl Tally {
     pub(crate) fn of(endpoint: &Endpoint) -> Self {
-        let mut longest: Option<Duration> = None;
-        let mut live = 0;
-        for stats in endpoint.connections().filter_map(|key| endpoint.connection_stats(key)) {
-            longest = longest.max(stats.rtt);
-            live += 1;
-        }
-        let sessions = ConnectionStats { rtt: longest, ..endpoint.total_stats() };
-        Self { sessions, endpoint: endpoint.stats(), live }
+        let live = endpoint.connections().count();
+        Self { sessions: endpoint.total_stats(), endpoint: endpoint.stats(), live }
     }
 }
 

@@ -392,14 +392,16 @@ impl Endpoint {
         })
     }
 
-    /// Sum of the counters of all connections, those that are gone included.
+    /// Sum of the counters of all connections, those that are gone included. Its `rtt` is the longest
+    /// of those that live.
     #[must_use]
     pub fn total_stats(&self) -> ConnectionStats {
-        let mut total = self.table.past;
+        let (mut total, mut longest) = (self.table.past, None);
         for stats in self.connections().filter_map(|key| self.connection_stats(key)) {
+            longest = longest.max(stats.rtt);
             total += stats;
         }
-        total
+        ConnectionStats { rtt: longest, ..total }
     }
 
     /// Counters that belong to no connection.

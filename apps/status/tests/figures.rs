@@ -48,7 +48,7 @@ fn they_are_those_of_the_traffic() {
         assert!(session("age_seconds") > 0.0);
         assert_eq!(session("suspect"), 0.0);
         assert!(session("window_segments") > 0.0);
-        // All that the issue of metrics names is there, also where nothing happened yet.
+        // Every figure is there from the start, also where nothing has happened yet.
         for name in [
             "retransmits_total",
             "spurious_retransmits_total",
