@@ -10,7 +10,7 @@ pub(crate) const MAX_PENDING: usize = 512;
 
 /// Acks that may wait in the ordinary course: those of a batch of datagrams on top of those that
 /// were about to leave. Taken at once, so that no later peak asks for memory.
-const USUAL_PENDING: usize = 128;
+pub(crate) const USUAL_PENDING: usize = 128;
 
 /// One ack to be written: number and clock of the push it answers.
 #[derive(Debug, Default, Clone, Copy)]

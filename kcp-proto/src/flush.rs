@@ -47,14 +47,13 @@ impl Flush {
         }
     }
 
-    /// An ack was queued. It waits half an interval, which is what a tick each interval comes to
-    /// on average, so the peer measures the round trip it measures with the original.
-    pub(crate) fn want_acks(&mut self, now: Instant, interval: Duration, at_once: bool) {
-        if at_once {
-            self.acks_due = true;
-        } else if self.acks_at.is_none() {
-            self.acks_at = Some(now + interval / 2);
-        }
+    /// An ack was queued, and leaves at `at` unless others leave sooner.
+    pub(crate) fn want_acks(&mut self, at: Instant) {
+        self.acks_at.get_or_insert(at);
+    }
+
+    pub(crate) fn want_acks_now(&mut self) {
+        self.acks_due = true;
     }
 
     pub(crate) fn on_acks_written(&mut self) {

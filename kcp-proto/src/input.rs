@@ -10,9 +10,6 @@ use crate::kcp::{Kcp, Via, wire_ms};
 use crate::receiver::Insert;
 use crate::wire::{Command, Header, Segments, Sn, WireMs};
 
-/// Acks that wait at most before they leave at once.
-const ACK_BATCH: usize = 32;
-
 impl Kcp<'_> {
     /// Takes a datagram of segments. It is checked whole before anything of it is applied.
     ///
@@ -39,7 +36,11 @@ impl Kcp<'_> {
         for (header, data) in segments {
             self.handle_segment(pool, header, data, via, &mut input);
         }
-        if self.settled_at.is_none() || self.sender.una().get() < acknowledged.get() {
+        let una = self.sender.una();
+        if una == Sn::new(0) {
+            // At the start, or where the numbers wrap: una 0 is what acks say.
+            self.settled_at = None;
+        } else if self.settled_at.is_none() || una.get() < acknowledged.get() {
             self.settled_at = (input.freed > 0).then_some(self.now);
         }
         self.conclude(via, input);
@@ -103,26 +104,32 @@ impl Kcp<'_> {
         let result = self.receiver.insert(pool, header.sn, header.fragment, data);
         match result {
             Insert::New | Insert::Repeated => {
-                self.acks.push(header.sn, header.ts);
-                let batch = ACK_BATCH
-                    .min(self.config.datagram_len / Header::LEN)
-                    .min((self.receiver.window() as usize).div_ceil(2))
-                    .min(self.acks.limit());
-                let at_once = self.config.ack_no_delay || self.acks.len() >= batch;
-                self.flush.want_acks(self.now, self.config.interval, at_once);
+                self.rhythm.on_push(result == Insert::Repeated && via == Via::Direct);
+                self.push_ack(header.sn, header.ts);
             }
             // The original says nothing (kcp-go 5.6.1, kcp.go, `Input`). When nothing at all has
             // come in order, the peer probably speaks to one that we replace: an ack of the number
             // before the first, which nobody waits for, tells it that we start from 0.
             Insert::OutOfWindow if self.receiver.next() == Sn::new(0) => {
-                self.acks.push(Sn::new(u32::MAX), header.ts);
-                self.flush.want_acks(self.now, self.config.interval, self.config.ack_no_delay);
+                self.push_ack(Sn::new(u32::MAX), header.ts);
             }
             Insert::OutOfWindow => {}
             Insert::NoMemory => self.stats.no_memory += 1,
         }
         if via == Via::Direct && matches!(result, Insert::Repeated | Insert::OutOfWindow) {
             self.stats.repeated += 1;
+        }
+    }
+
+    fn push_ack(&mut self, sn: Sn, ts: WireMs) {
+        self.acks.push(sn, ts);
+        let batch = (self.rhythm.batch())
+            .min((self.receiver.window() as usize).div_ceil(2))
+            .min(self.acks.limit());
+        if self.config.ack_no_delay || self.acks.len() >= batch {
+            self.flush.want_acks_now();
+        } else {
+            self.flush.want_acks(self.rhythm.leave_at(self.now, self.config.interval));
         }
     }
 
@@ -152,6 +159,10 @@ impl Kcp<'_> {
         }
         let delivered = self.sender.take_delivered();
         self.flight.on_delivered(self.now, delivered, self.rtt.smoothed());
+        if let Some((smoothed, shortest)) = self.rtt.smoothed().zip(self.rtt.shortest()) {
+            let window = self.flight_limit();
+            self.pacer.on_delivered(delivered, smoothed, shortest, window);
+        }
         self.waiting_since = (self.sender.in_flight() > 0).then_some(self.now);
         self.sender.detect_losses(self.now);
         if input.freed > 0 {

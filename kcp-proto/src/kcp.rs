@@ -11,10 +11,12 @@ use crate::error::{RecvError, SendError};
 use crate::event::{Event, Events};
 use crate::flight::Flight;
 use crate::flush::Flush;
+use crate::pacer::Pacer;
 use crate::probe::Probe;
 use crate::receiver::{Receiver, RxSegment};
+use crate::rhythm::Rhythm;
 use crate::rtt::Rtt;
-use crate::sender::{Chunk, Sender, TxSegment};
+use crate::sender::{Allowance, Chunk, Sender, TxSegment};
 use crate::stats::Stats;
 #[cfg(test)]
 use crate::wire::Sn;
@@ -88,9 +90,11 @@ pub struct Kcp<'s> {
     pub(crate) sender: Sender<'s>,
     pub(crate) receiver: Receiver<'s>,
     pub(crate) acks: AckList<'s>,
+    pub(crate) rhythm: Rhythm,
     pub(crate) rtt: Rtt,
     pub(crate) congestion: Congestion,
     pub(crate) flight: Flight,
+    pub(crate) pacer: Pacer,
     pub(crate) probe: Probe,
     pub(crate) flush: Flush,
 
@@ -139,8 +143,10 @@ impl<'s> Kcp<'s> {
             sender,
             receiver,
             acks,
+            rhythm: Rhythm::default(),
             rtt: Rtt::new(config.nodelay, config.interval),
             congestion: Congestion::new(config.mss()),
+            pacer: Pacer::new(),
             flight: Flight::new(u32::from(config.send_window)),
             probe: Probe::default(),
             flush: Flush::new(told),
@@ -267,6 +273,7 @@ impl<'s> Kcp<'s> {
             self.sender.deadline(&self.rtt),
             self.flush.deadline(),
             self.probe.deadline(),
+            self.paced_until(),
             self.suspect_at(),
         ]
         .into_iter()
@@ -391,6 +398,7 @@ impl<'s> Kcp<'s> {
 
     pub(crate) fn advance(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        self.pacer.advance(self.now);
     }
 
     pub(crate) fn has_output(&self) -> bool {
@@ -399,6 +407,13 @@ impl<'s> Kcp<'s> {
             || self.flush.is_due()
             || (self.flush.acks_due && self.acks.len() > 0)
             || (self.flush.is_early_armed() && self.sender.is_overtaken(self.now))
+    }
+
+    /// When a new segment may leave that waits for nothing but its time.
+    fn paced_until(&self) -> Option<Instant> {
+        let allowed = self.allowance();
+        let waits = !allowed.is_now && self.sender.has_new(Allowance { is_now: true, ..allowed });
+        waits.then(|| self.pacer.ready_at())
     }
 
     fn suspect_at(&self) -> Option<Instant> {

@@ -39,6 +39,7 @@
 //! | `queue`, `sender` | data waits, flies, is freed by una |
 //! | `order`, `evidence` | segments in order of transmission; which of them are lost |
 //! | `rtt`, `congestion`, `probe` | timeout, congestion window, questions to a shut window |
+//! | `pacer` | without congestion control: how fast a window that opens at once is used |
 //! | `flight` | without congestion control: how much of the window is worth using |
 //! | `flush` | what is due, and the datagram it is written to |
 //!
@@ -49,7 +50,7 @@
 //!
 //! | the original | here | why |
 //! |---|---|---|
-//! | wakes each `interval`, does all work then | acts at the deadline itself; acks wait half an interval | idle sessions sleep, timeouts are exact |
+//! | wakes each `interval`, does all work then | acts at the deadline itself; acks wait half an interval, or for the tick if the peer repeats much | idle sessions sleep, timeouts are exact |
 //! | acks first in a flush | data first, acks last (same datagram if it has room) | datagrams of one size follow each other and leave in one batch |
 //! | each ack adds one to a counter of every older segment (`fastack`); the counter stops after a fast repetition (5.6.27 on) | a segment is lost after `resend` acks of later *transmissions* | constant work; a lost repetition is found without a timeout |
 //! | any ack, repeated ones too, counts | an ack counts if it echoes the latest transmission of a segment not yet acknowledged | old echoes prove nothing |
@@ -57,6 +58,7 @@
 //! | a segment is repeated once at a time | from the second repetition on twice, if acks (not a timeout) show the loss | it holds up everything behind it |
 //! | back-off without ceiling | at most 31 steps | recovery within seconds after long outages |
 //! | 5.6.1 asks a shut window first after 7 s | after 0.5 s (as 5.6.43 on) | stalls end sooner |
+//! | a window that opens at once is sent at once | half of what the path holds leaves at once, the rest at 5/4 of the best rate of late (round trips of 10 ms and more) | a burst overflows the queue in front of the bottleneck |
 //! | with `nc` = 1 the whole window is sent, whatever becomes of it | the smallest flight that delivers as much | what overflows a queue on the path is sent for nothing |
 //! | window updates only when the window had been full | also when it was nearly shut and half of it opened | same |
 //! | ordered queue and reorder buffer of a window each | one window from the first unread segment | half the memory; a peer that keeps to the window told cannot tell |
@@ -88,9 +90,11 @@ mod input;
 mod kcp;
 mod order;
 mod output;
+mod pacer;
 mod probe;
 mod queue;
 mod receiver;
+mod rhythm;
 mod rtt;
 mod sender;
 mod stats;

@@ -84,6 +84,7 @@ impl Kcp<'_> {
                     // Either something waits, or the window is so full that nothing could.
                     if self.sender.has_queued() || self.sender.free() == 0 {
                         self.flight.on_full();
+                        self.pacer.on_full();
                     }
                     return Ok(());
                 }
@@ -107,7 +108,10 @@ impl Kcp<'_> {
             let cause = self.sender.mark_sent(sn, self.now, &mut self.stats);
             self.flight.on_sent(cause.is_some(), self.sender.flying());
             match cause {
-                None => self.flush.on_new_data(),
+                None => {
+                    self.pacer.on_sent();
+                    self.flush.on_new_data();
+                }
                 Some(Cause::Fast) => {
                     self.stats.fast_retransmits += 1;
                     self.flush.losses.fast = true;
@@ -183,9 +187,10 @@ impl Kcp<'_> {
     pub(crate) fn allowance(&self) -> Allowance {
         let window = self.remote_window.min(u32::from(self.config.send_window));
         if self.config.congestion_control {
-            Allowance { window: window.min(self.congestion.window()), flight: u32::MAX }
+            let window = window.min(self.congestion.window());
+            Allowance { window, flight: u32::MAX, is_now: true }
         } else {
-            Allowance { window, flight: self.flight.limit() }
+            Allowance { window, flight: self.flight.limit(), is_now: self.pacer.is_ready() }
         }
     }
 }

@@ -67,6 +67,8 @@ pub(crate) struct Allowance {
     pub(crate) window: u32,
     /// Segments under way.
     pub(crate) flight: u32,
+    /// A new segment need not wait for its time.
+    pub(crate) is_now: bool,
 }
 
 /// A segment ready to be written: header fields that belong to it, and where its data is.
@@ -254,7 +256,7 @@ impl<'s> Sender<'s> {
         }
     }
 
-    /// The segment to transmit next: one to repeat, else a new one below `limit`.
+    /// The segment to transmit next: one to repeat, else a new one if allowed.
     pub(crate) fn next_outgoing<'p>(
         &self,
         pool: &'p Pool<'_>,
@@ -324,9 +326,10 @@ impl<'s> Sender<'s> {
         self.lists.resend().is_some()
     }
 
-    /// Whether a new segment may be sent when `limit` segments may be in flight.
+    /// Whether a new segment may be sent now.
     pub(crate) fn has_new(&self, allowed: Allowance) -> bool {
-        self.has_queued()
+        allowed.is_now
+            && self.has_queued()
             && self.next - self.una < allowed.window
             && self.lists.flying() < allowed.flight
     }
