@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use proto_base::{Instant, Pool, Storage};
 
+use crate::KEPT_WHEN_IDLE;
 use crate::group::{Group, Phase, ShardSlot, rebuild};
 use crate::packet::Packet;
 use crate::tune::{Trust, Tuner};
@@ -271,14 +272,11 @@ impl<'s> Decoder<'s> {
         live.map(|group| group.opened + MAX_AGE).min()
     }
 
-    /// Gives all memory back: before the decoder is dropped, or because the connection is idle. The
+    /// Gives all memory back but a few hundred bytes: before the decoder is dropped, or because the connection is idle. The
     /// decoder works on; what it kept of unfinished groups is gone.
     pub fn release(&mut self, pool: &mut Pool<'_>) {
         self.give_up_all(pool, Phase::Spent);
-        #[cfg(feature = "alloc")]
-        if self.slots.is_growable() {
-            self.slots = Storage::owned();
-        }
+        self.slots.shrink_above(KEPT_WHEN_IDLE);
     }
 
     /// Takes the decoder apart and gives its storage back, for another connection.

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use proto_base::{Buf, Instant, Pool, Storage};
 
+use crate::KEPT_WHEN_IDLE;
 use crate::code::ParityRows;
 use crate::packet::{write_data_header, write_parity};
 use crate::{ConfigError, HEADROOM, Kernel, MAX_PACKET, PARITY_OVERHEAD, Rows, SealError, Shape};
@@ -221,7 +222,7 @@ impl<'s> Encoder<'s> {
         Ok(Some(need))
     }
 
-    /// Gives all memory back: before the encoder is dropped, or because the connection is idle.
+    /// Gives all memory back but a few hundred bytes: before the encoder is dropped, or because the connection is idle.
     ///
     /// The encoder works on; the group being filled then has no parity, and finished parity that
     /// was not taken is gone.
@@ -230,10 +231,7 @@ impl<'s> Encoder<'s> {
         if self.open.count > 0 {
             self.forsake(pool);
         }
-        #[cfg(feature = "alloc")]
-        if self.slots.is_growable() {
-            self.slots = Storage::owned();
-        }
+        self.slots.shrink_above(KEPT_WHEN_IDLE);
     }
 
     /// Takes the encoder apart and gives its storage back, for another connection.

@@ -86,6 +86,9 @@ mod scalar;
 mod shape;
 mod tune;
 
+/// Index memory that an idle encoder or decoder keeps, in bytes: enough for usual shapes.
+const KEPT_WHEN_IDLE: usize = 768;
+
 pub use decoder::{Accepted, Decoder, DecoderStats, DecoderStorage, GROUPS_KEPT, MAX_AGE};
 pub use encoder::{Encoder, EncoderConfig, EncoderStats, EncoderStorage, ParitySlot};
 pub use error::{ConfigError, SealError, TooSmall};

@@ -9,7 +9,8 @@ use crate::wire::{Sn, WireMs};
 pub(crate) const MAX_PENDING: usize = 512;
 
 /// Acks that may wait in the ordinary course: those of a batch of datagrams on top of those that
-/// were about to leave. Taken at once, so that no later peak asks for memory.
+/// were about to leave. Taken at once when more than a few wait, so that no later peak asks for
+/// memory.
 pub(crate) const USUAL_PENDING: usize = 128;
 
 /// One ack to be written: number and clock of the push it answers.
@@ -38,10 +39,11 @@ impl<'s> AckList<'s> {
     }
 
     pub(crate) fn push(&mut self, sn: Sn, ts: WireMs) {
-        if self.ring.capacity() < USUAL_PENDING {
-            self.ring.reserve(self.first, USUAL_PENDING);
+        let need = self.count as usize + 1;
+        if need > self.ring.capacity() && self.count > 0 {
+            self.ring.reserve(self.first, need.max(USUAL_PENDING));
         }
-        if !self.ring.reserve(self.first, self.count as usize + 1) {
+        if !self.ring.reserve(self.first, need) {
             self.first = self.first.wrapping_add(1);
             self.count -= 1;
         }
@@ -69,7 +71,7 @@ impl<'s> AckList<'s> {
 
     pub(crate) fn shrink(&mut self) {
         if self.count == 0 {
-            self.ring.release();
+            self.ring.shrink();
         }
     }
 

@@ -373,8 +373,8 @@ impl<'s> Kcp<'s> {
         self.receiver.release(pool);
     }
 
-    /// Gives the index memory of empty windows back (owned rings). For sessions that have been
-    /// idle for a while; the next traffic takes it again.
+    /// Gives the index memory of empty windows back (owned rings), but for a few slots that signs
+    /// of life need. For sessions that have been idle for a while; the next traffic takes it again.
     pub fn shrink(&mut self) {
         self.sender.shrink();
         self.receiver.shrink();

@@ -201,7 +201,7 @@ impl<'s> Receiver<'s> {
         let is_empty = (0..u32::try_from(ahead).unwrap_or(0))
             .all(|step| !self.ring[(self.read + step).get()].present);
         if is_empty {
-            self.ring.release();
+            self.ring.shrink();
         }
     }
 

@@ -382,8 +382,8 @@ impl<'s> Sender<'s> {
     /// Gives an idle window's index memory back.
     pub(crate) fn shrink(&mut self) {
         if self.una == self.end && self.chunk_count == 0 {
-            self.segments.release();
-            self.chunks.release();
+            self.segments.shrink();
+            self.chunks.shrink();
         }
     }
 

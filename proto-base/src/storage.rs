@@ -50,6 +50,21 @@ impl<T> Storage<'_, T> {
     }
 }
 
+impl<T> Storage<'_, T> {
+    /// Gives owned memory back if it is more than `kept` bytes. What an idle connection's signs of
+    /// life need had better stay, or each of them takes and returns it.
+    pub fn shrink_above(&mut self, kept: usize) {
+        #[cfg(feature = "alloc")]
+        if let Self::Owned(vec) = self
+            && size_of_val(vec.as_slice()) > kept
+        {
+            *vec = Vec::new();
+        }
+        #[cfg(not(feature = "alloc"))]
+        let _ = kept;
+    }
+}
+
 impl<T> Deref for Storage<'_, T> {
     type Target = [T];
 
@@ -142,6 +157,15 @@ impl<'s, T: Default> SeqRing<'s, T> {
             *vec = Vec::new();
         }
         self.measure();
+    }
+
+    /// Gives back the memory of an owned ring that has ever held more than a few; for windows that
+    /// are empty. What little traffic an idle connection has fits what is kept, so it does not take
+    /// and return memory for each sign of life.
+    pub fn shrink(&mut self) {
+        if self.capacity() > SMALLEST_RING {
+            self.release();
+        }
     }
 
     /// Takes the ring apart and gives its storage back.

@@ -113,7 +113,7 @@ pub enum SendError {
     },
     /// A body of no bytes is not worth a frame.
     Empty,
-    /// This end has finished the stream.
+    /// This end has finished the stream, or the peer has closed it for good.
     Finished,
     /// The peer claims to have read more than was sent; abort the stream.
     BadUpdate,

@@ -35,10 +35,12 @@
 //! |---|---|---|
 //! | session buffer | counts whole frames and may go below zero | a body is taken in part |
 //! | buffer used up | no frame is read | only a body that has to be stored waits |
-//! | NOP | every interval | when nothing else left for an interval |
+//! | NOP | every interval | when nothing else left for an interval, or for half of one and the peer is heard: it goes with the ack |
 //! | UPD after the peer's FIN | sent | not sent, it is of no use |
 //! | silent peer | noticed after 30 to 60 s | after [`timeout`](Config::timeout) |
 //! | accept backlog full | reading stands still | the stream is refused with a FIN |
+//! | stream aborted | FIN | two FINs, unless the peer's has come |
+//! | second FIN of a stream | ignored | nobody reads what we send: our direction ends too |
 //! | stream opened and aborted before its SYN left | SYN, FIN | nothing |
 //!
 //! # Example

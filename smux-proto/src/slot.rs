@@ -36,7 +36,7 @@ impl StreamId {
 ///    ▲                       │                  │                     │
 ///    │                     abort              abort          FIN in and all read:
 ///    │                       ▼                  │            Ended is reported
-///    ├───────FIN out────── Aborted ◀────────────┘                     │
+///    ├───────FINs out───── Aborted ◀────────────┘                     │
 ///    └────────────────────────────────────────────────────────────────┘
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) enum Local {
     Finishing,
     /// Our FIN was sent.
     Finished,
-    /// Our FIN is due, and nobody wants to hear of the stream any more.
+    /// Our FINs are due, and nobody wants to hear of the stream any more.
     Aborted,
 }
 
@@ -58,6 +58,8 @@ pub(crate) mod due {
     pub(crate) const SYN: u8 = 1;
     pub(crate) const UPD: u8 = 2;
     pub(crate) const FIN: u8 = 4;
+    /// A FIN more: nobody reads what the peer sends.
+    pub(crate) const GONE: u8 = 8;
 }
 
 /// Events of a stream that are to be reported, as bits, in the order of reporting.

@@ -19,7 +19,9 @@ pub enum Event {
     Writable(StreamId),
     /// The peer has finished this stream: what is stored is the last of it.
     Finished(StreamId),
-    /// The peer broke the rules of this stream's window and nothing can be sent to it; abort it.
+    /// Nothing can be sent to this stream any more. Sending to it says why: the peer broke the rules
+    /// of its window ([`SendError::BadUpdate`](crate::SendError); abort it), or has closed it for
+    /// good and reads nothing ([`Finished`](crate::SendError); what is stored can still be read).
     Failed(StreamId),
     /// Both directions of this stream are over and all was read. The handle is stale, and this is
     /// the last event that names it. Aborted streams have none.

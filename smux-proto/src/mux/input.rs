@@ -234,7 +234,15 @@ impl Mux<'_> {
 
     fn handle_fin(&mut self, at: u32) {
         let slot = &mut self.streams[at];
-        if slot.local == Local::Aborted || slot.peer_finished {
+        if slot.local == Local::Aborted {
+            return;
+        }
+        if slot.peer_finished {
+            // Said again, it means that nobody reads what we send.
+            if slot.local == Local::Open {
+                self.end_sending(at);
+                self.add_news(at, news::FAILED);
+            }
             return;
         }
         slot.peer_finished = true;

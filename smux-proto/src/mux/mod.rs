@@ -148,7 +148,7 @@ impl<'s> Mux<'s> {
             held_syn: None,
             block: None,
             unread: 0,
-            clock: Keepalive::new(config.keepalive, config.timeout, now),
+            clock: Keepalive::new(role, config.keepalive, config.timeout, now),
             next_wire: Some(match role {
                 Role::Client => 3,
                 Role::Server => 2,
@@ -212,26 +212,28 @@ impl<'s> Mux<'s> {
     pub fn finish(&mut self, id: StreamId) -> Result<(), SendError> {
         let at = self.streams.get(id).ok_or(SendError::UnknownStream)?;
         if self.streams[at].local == Local::Open {
-            self.streams[at].local = Local::Finishing;
-            self.streams[at].wants = false;
-            self.refresh_turn(at);
-            self.add_due(at, due::FIN);
+            self.end_sending(at);
         }
         Ok(())
     }
 
     /// Ends both directions of a stream: what is unread is dropped, the FIN is sent if it was not,
     /// and what still comes is thrown away. `id` is stale from now on and no event names it; the
-    /// slot is free once the FIN is out, without waiting for the peer's. `false`: no such stream.
+    /// slot is free once all is sent, without waiting for the peer's FIN. `false`: no such stream.
     ///
-    /// The peer is told no more than with [`finish`](Self::finish), as the protocol has no reset. In
-    /// version 2 its own direction stands still once its window is used up.
+    /// The protocol has no reset. A second FIN stands for it, unless the peer has sent its own: from
+    /// it a peer of this kind learns that nobody reads what it sends. To the original it says no
+    /// more than the first.
     pub fn abort(&mut self, id: StreamId, pool: &mut Pool<'_>) -> bool {
         let Some(at) = self.streams.get(id) else { return false };
         let slot = &mut self.streams[at];
         let freed = slot.stored.len();
         slot.stored.clear(pool);
-        let says_nothing = slot.local == Local::Finished || slot.due & due::SYN != 0;
+        let mut due = 0;
+        if slot.due & due::SYN == 0 {
+            due |= if slot.local == Local::Finished { 0 } else { due::FIN };
+            due |= if slot.peer_finished { 0 } else { due::GONE };
+        }
         slot.local = Local::Aborted;
         slot.due = 0;
         slot.news = 0;
@@ -239,12 +241,12 @@ impl<'s> Mux<'s> {
         self.news.remove(slots, at);
         self.backlog.remove(slots, at);
         self.refresh_turn(at);
-        if says_nothing || self.death.is_some() {
+        if due == 0 || self.death.is_some() {
             self.control.remove(self.streams.slots(), at);
             self.streams.free(at);
         } else {
             self.streams.invalidate(at);
-            self.add_due(at, due::FIN);
+            self.add_due(at, due);
         }
         self.give_back(freed);
         true
@@ -354,6 +356,14 @@ impl<'s> Mux<'s> {
         if slot.known {
             self.news.push(self.streams.slots(), at);
         }
+    }
+
+    /// Our direction of an open stream is over: its FIN is due.
+    fn end_sending(&mut self, at: u32) {
+        self.streams[at].local = Local::Finishing;
+        self.streams[at].wants = false;
+        self.refresh_turn(at);
+        self.add_due(at, due::FIN);
     }
 
     /// Forgets a stream's wire id once both directions are over and all was read.

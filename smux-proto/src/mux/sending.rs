@@ -166,7 +166,9 @@ impl Mux<'_> {
 
     fn fin_sent(&mut self, at: u32) {
         if self.streams[at].local == Local::Aborted {
-            self.streams.free(at);
+            if self.streams[at].due == 0 {
+                self.streams.free(at);
+            }
         } else {
             self.streams[at].local = Local::Finished;
             self.check_end(at);

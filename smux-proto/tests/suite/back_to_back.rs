@@ -23,6 +23,7 @@ struct Told {
     aborted: bool,
     saw_finished: bool,
     saw_ended: bool,
+    saw_failed: bool,
 }
 
 struct Side {
@@ -113,6 +114,7 @@ impl Side {
                     self.ids.retain(|&other| other != id);
                 }
                 Event::Readable(id) | Event::Writable(id) => assert!(self.end.mux.is_live(id)),
+                Event::Failed(id) => self.told(id).saw_failed = true,
                 Event::Incoming | Event::Unblocked => {}
                 other => panic!("{other:?}"),
             }
@@ -178,6 +180,7 @@ fn check_streams(from: &Side, to: &Side) -> Result<(), TestCaseError> {
             continue;
         };
         prop_assert!(got.received <= sent.written);
+        prop_assert!(sent.aborted || !got.saw_failed, "stream {} failed", wire);
         if !got.aborted {
             prop_assert_eq!(got.received, sent.written, "stream {}", wire);
             prop_assert!(got.saw_finished && got.saw_ended);
@@ -190,7 +193,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
 
     /// Whatever the two applications do and however the bytes are cut: each stream delivers what
-    /// was written to it, once and in order; unread bytes stay within the budget; all streams end,
+    /// was written to it, once and in order; only those that the other end aborted fail; unread bytes stay within the budget; all streams end,
     /// and nothing is left of them.
     #[test]
     fn streams_deliver_what_was_written(

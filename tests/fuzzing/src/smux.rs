@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proto_base::{Instant, Pool};
 use smux_proto::wire::{Command, Header, Version};
-use smux_proto::{Config, Event, Mux, MuxStorage, Reason, Role, Step, StreamId};
+use smux_proto::{Config, Event, Mux, MuxStorage, Reason, Role, SendError, Step, StreamId};
 
 use crate::input::{Input, check_pattern, patterned};
 
@@ -331,7 +331,11 @@ impl End {
 
     fn news(&mut self) {
         while let Some(event) = self.mux.poll_event() {
-            assert!(!matches!(event, Event::Failed(_) | Event::Dead(_)), "{event:?}");
+            assert!(!matches!(event, Event::Dead(_)), "{event:?}");
+            if let Event::Failed(id) = event {
+                // The other end aborted it; its windows were in order.
+                assert_eq!(self.mux.begin_frame(id, 1), Err(SendError::Finished));
+            }
             if event == Event::Incoming {
                 while let Some(id) = self.mux.accept() {
                     self.enter(id);

@@ -484,10 +484,11 @@ impl World {
                 self.accept(side, client, key);
                 return;
             }
-            Event::Readable(id) | Event::Writable(id) | Event::Finished(id) | Event::Ended(id) => {
-                id
-            }
-            Event::Failed(id) => panic!("stream {id:?} failed"),
+            Event::Readable(id)
+            | Event::Writable(id)
+            | Event::Finished(id)
+            | Event::Failed(id)
+            | Event::Ended(id) => id,
             _ => {
                 match side {
                     CLIENT => self.clients[client].news.push((self.now, event)),
@@ -509,6 +510,11 @@ impl World {
         match event {
             Event::Readable(_) | Event::Finished(_) => flow.ends[side].can_read = true,
             Event::Writable(_) => flow.ends[side].can_write = true,
+            Event::Failed(_) => {
+                let is_unread = flow.ends[1 - side].aborts_at.is_some();
+                assert!(is_unread, "{stream:?} failed, and nobody aborted it");
+                flow.ends[side].finished = true;
+            }
             _ => flow.end(side, self.now),
         }
     }

@@ -109,9 +109,10 @@ fn what_is_cut_off_is_suspect_at_once() {
     world.run_until_done(Duration::from_secs(100));
     assert!(world.flows[flow].has_delivered());
     let events = world.clients[client].news.iter().map(|(_, event)| *event);
-    // An answer may have been under way when the way was lost.
+    // An answer may have been under way when the way was lost, and the server's own sign of life
+    // comes through while nothing reaches it.
     let events: Vec<_> = events.collect();
-    assert!(events.len() % 2 == 0 && events.len() <= 4, "{events:?}");
+    assert!(events.len() % 2 == 0 && events.len() <= 6, "{events:?}");
     for pair in events.chunks(2) {
         assert_eq!(pair, [Event::Suspect, Event::Recovered]);
     }

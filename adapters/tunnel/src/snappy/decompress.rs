@@ -58,6 +58,9 @@ enum ChunkKind {
     Skipped,
 }
 
+/// Memory that a quiet session keeps, in bytes.
+const KEPT_WHEN_IDLE: usize = 256;
+
 impl Decompressor {
     /// A decompressor at the beginning of its stream, without memory.
     #[must_use]
@@ -107,9 +110,12 @@ impl Decompressor {
         self.begin = self.end.min(self.begin.saturating_add(len));
     }
 
-    /// Gives back all memory that holds no bytes: call it when the session has gone quiet. Between
-    /// chunks and with no output pending nothing is left.
+    /// Gives back memory that holds no bytes, but for the little that signs of life need: call it
+    /// when the session has gone quiet.
     pub fn shrink(&mut self) {
+        if self.memory() <= KEPT_WHEN_IDLE {
+            return;
+        }
         self.output.copy_within(self.begin..self.end, 0);
         self.end -= self.begin;
         self.begin = 0;
