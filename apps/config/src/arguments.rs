@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use crate::closest::closest;
 use crate::message::{Problem, Warning, shown};
 use crate::number::parse_boolean;
-use crate::options::{OptionSpec, Side, options};
+use crate::options::{OptionSpec, Program};
 
 /// What is asked for instead of running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +36,13 @@ pub(crate) struct Arguments {
     pub(crate) request: Option<Request>,
     pub(crate) problems: Vec<Problem>,
     pub(crate) warnings: Vec<Warning>,
-    side: Side,
+    program: Program,
     spellings: Vec<(&'static str, String)>,
 }
 
 impl Arguments {
     /// Reads `arguments`, which do not include the name of the program.
-    pub(crate) fn read<I>(side: Side, arguments: I) -> Self
+    pub(crate) fn read<I>(program: Program, arguments: I) -> Self
     where
         I: IntoIterator,
         I::Item: Into<OsString>,
@@ -52,7 +52,7 @@ impl Arguments {
             request: None,
             problems: Vec::new(),
             warnings: Vec::new(),
-            side,
+            program,
             spellings: Vec::new(),
         };
         let mut rest = arguments.into_iter().map(Into::into).peekable();
@@ -85,7 +85,7 @@ impl Arguments {
             }
             "help" | "h" => self.ask(&option, Request::Help),
             "version" | "v" => self.ask(&option, Request::Version),
-            name => match find(self.side, name) {
+            name => match find(self.program, name) {
                 Some(spec) => self.known(spec, option, rest),
                 None => self.unknown(&option, rest),
             },
@@ -123,12 +123,11 @@ impl Arguments {
         if option.value.is_none() {
             rest.next_if(|next| Dashed::split(next).is_none());
         }
-        let program = self.side.program();
-        let other = self.side.other();
+        let program = self.program.side.program();
         let names =
-            options(self.side).flat_map(|spec| std::iter::once(spec.name).chain(spec.alias));
-        let why = if find(other, &option.name).is_some() {
-            format!("an option of {}, not of {program}", other.program())
+            self.program.options().flat_map(|spec| std::iter::once(spec.name).chain(spec.alias));
+        let why = if let Some(other) = self.program.who_has(|spec| is_called(spec, &option.name)) {
+            format!("an option of {other}, not of {program}")
         } else if let Some(name) = closest(&option.name, names) {
             format!("no such option, did you mean --{name}? {program} -h lists them")
         } else {
@@ -223,16 +222,21 @@ fn tail(argument: &OsStr, from: usize) -> OsString {
     String::from_utf8_lossy(&argument.as_encoded_bytes()[from..]).into_owned().into()
 }
 
-fn find(side: Side, name: &str) -> Option<&'static OptionSpec> {
-    options(side).find(|spec| spec.name == name || spec.alias == Some(name))
+fn find(program: Program, name: &str) -> Option<&'static OptionSpec> {
+    program.options().find(|spec| is_called(spec, name))
+}
+
+fn is_called(spec: &OptionSpec, name: &str) -> bool {
+    spec.name == name || spec.alias == Some(name)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Side;
 
     fn read(words: &[&str]) -> Arguments {
-        Arguments::read(Side::Client, words)
+        Arguments::read(Side::Client.into(), words)
     }
 
     fn words(arguments: &Arguments) -> Vec<String> {
@@ -276,7 +280,7 @@ mod tests {
             text.starts_with("the plain word after -nocomp and 2 behind it: ignored"),
             "{text}"
         );
-        assert!(Arguments::read(Side::Client, ["--"]).warnings.is_empty());
+        assert!(Arguments::read(Side::Client.into(), ["--"]).warnings.is_empty());
     }
 
     #[test]
@@ -331,7 +335,7 @@ mod tests {
     fn a_key_need_not_be_text() {
         use std::os::unix::ffi::OsStringExt;
         let argument = OsString::from_vec(b"-key=\xff\xfe".to_vec());
-        let read = Arguments::read(Side::Client, [argument]);
+        let read = Arguments::read(Side::Client.into(), [argument]);
         assert_eq!(read.words[0].text.as_encoded_bytes(), b"\xff\xfe");
     }
 }

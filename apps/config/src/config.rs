@@ -8,9 +8,9 @@ use std::time::Duration;
 use kcptun_net::{BindAddress, ListenAddress, RemoteAddress, TargetAddress};
 
 use crate::arguments::{Arguments, Request};
-use crate::kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, SnmpLog, Timing};
+use crate::kinds::{Crypt, Dscp, FecShape, Memory, Mode, Secret, SmuxVersion, SnmpLog, Timing};
 use crate::message::{Problems, Warning};
-use crate::options::Side;
+use crate::options::{Program, Side};
 use crate::start_up::{self, Given};
 use crate::values::{Environment, Values};
 use crate::{check, help};
@@ -98,6 +98,8 @@ pub struct CommonConfig {
     pub pprof: Option<BindAddress>,
     /// Where to serve the status page and metrics, on one port; `None`: nowhere.
     pub status: Option<BindAddress>,
+    /// The memory of the tunnel; `None`: not this program's option.
+    pub memory: Option<Memory>,
     pub(crate) given: Given,
 }
 
@@ -131,7 +133,20 @@ impl ClientConfig {
         I: IntoIterator,
         I::Item: Into<OsString>,
     {
-        parse(Side::Client, arguments, environment, check::client)
+        parse(Side::Client.into(), arguments, environment, check::client)
+    }
+
+    /// As [`parse`](Self::parse), with the options of `kcptun-router`.
+    ///
+    /// # Errors
+    ///
+    /// All values that cannot be used.
+    pub fn parse_for_router(
+        arguments: Vec<OsString>,
+        environment: Environment<'_>,
+    ) -> Result<Outcome<Self>, Problems> {
+        let program = Program { side: Side::Client, is_router: true };
+        parse(program, arguments, environment, check::client)
     }
 
     /// The start-up lines of the original, in its order, for a client that listens on `bound` and
@@ -154,7 +169,20 @@ impl ServerConfig {
         I: IntoIterator,
         I::Item: Into<OsString>,
     {
-        parse(Side::Server, arguments, environment, check::server)
+        parse(Side::Server.into(), arguments, environment, check::server)
+    }
+
+    /// As [`parse`](Self::parse), with the options of `kcptun-router`.
+    ///
+    /// # Errors
+    ///
+    /// All values that cannot be used.
+    pub fn parse_for_router(
+        arguments: Vec<OsString>,
+        environment: Environment<'_>,
+    ) -> Result<Outcome<Self>, Problems> {
+        let program = Program { side: Side::Server, is_router: true };
+        parse(program, arguments, environment, check::server)
     }
 
     /// The start-up lines of the original, in its order, for a server that has derived its key.
@@ -171,7 +199,7 @@ pub fn version_line() -> String {
 }
 
 fn parse<C, I>(
-    side: Side,
+    program: Program,
     arguments: I,
     environment: Environment<'_>,
     check: impl FnOnce(&mut Values) -> Option<C>,
@@ -180,13 +208,13 @@ where
     I: IntoIterator,
     I::Item: Into<OsString>,
 {
-    let arguments = Arguments::read(side, arguments);
+    let arguments = Arguments::read(program, arguments);
     match arguments.request {
-        Some(Request::Help) => return Ok(Outcome::Print(help(side))),
+        Some(Request::Help) => return Ok(Outcome::Print(help::help_of(program))),
         Some(Request::Version) => return Ok(Outcome::Print(version_line())),
         None => {}
     }
-    let mut values = Values::new(side, arguments, environment);
+    let mut values = Values::new(program, arguments, environment);
     let config = check(&mut values);
     let Values { problems, warnings, .. } = values;
     match config {

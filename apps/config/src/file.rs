@@ -9,9 +9,9 @@ use std::fs::File;
 use std::io::{self, Read};
 
 use crate::closest::closest;
-use crate::json::{Fault, Member, Place, decode, members};
+use crate::json::{Fault, Member, Place, decode, members, string};
 use crate::message::{Problem, Warning, shown};
-use crate::options::{Kind, OptionSpec, Side, options};
+use crate::options::{Kind, OptionSpec, Program};
 
 /// Longest file read, in bytes: `-c /dev/zero` must come to an end.
 const MAX_BYTES: u64 = 1 << 20;
@@ -37,7 +37,7 @@ pub(crate) struct ConfigFile {
 
 impl ConfigFile {
     /// Reads the file at `path`.
-    pub(crate) fn read(side: Side, path: &OsStr) -> Self {
+    pub(crate) fn read(program: Program, path: &OsStr) -> Self {
         let name = path.to_string_lossy();
         let mut file = Self {
             name: name.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
@@ -47,7 +47,7 @@ impl ConfigFile {
         };
         match load(path) {
             Ok((text, everyone_reads)) => {
-                file.take(side, &text);
+                file.take(program, &text);
                 if everyone_reads && file.entries.iter().any(|entry| entry.spec.name == "key") {
                     file.warn("every user of this machine can read the key in it; chmod 600 it");
                 }
@@ -57,9 +57,9 @@ impl ConfigFile {
         file
     }
 
-    fn take(&mut self, side: Side, text: &str) {
+    fn take(&mut self, program: Program, text: &str) {
         match members(text) {
-            Ok(members) => self.members(side, &members),
+            Ok(members) => self.members(program, &members),
             Err(Fault { place, what }) => {
                 let name = &self.name;
                 self.problems.push(Problem::new(format!("{name}:{place}: not JSON: {what}")));
@@ -67,12 +67,12 @@ impl ConfigFile {
         }
     }
 
-    fn members(&mut self, side: Side, members: &[Member<'_>]) {
+    fn members(&mut self, program: Program, members: &[Member<'_>]) {
         let mut unknown = Vec::new();
         let mut seen: Vec<(&OptionSpec, usize)> = Vec::new();
         for member in members {
-            let Some((spec, key)) = find(side, &member.key) else {
-                unknown.push(strange(side, member));
+            let Some((spec, key)) = find(program, &member.key) else {
+                unknown.push(strange(program, member));
                 continue;
             };
             let line = member.place.line;
@@ -131,20 +131,21 @@ fn everyone_reads(_: &File) -> io::Result<bool> {
 }
 
 /// The option with this key, and the key as it should be written.
-fn find(side: Side, key: &str) -> Option<(&'static OptionSpec, &'static str)> {
-    options(side)
+fn find(program: Program, key: &str) -> Option<(&'static OptionSpec, &'static str)> {
+    program
+        .options()
         .filter_map(|spec| spec.key.map(|known| (spec, known)))
         .find(|(_, known)| known.eq_ignore_ascii_case(key))
 }
 
 /// An unknown key, where it stands, and what it may have been meant to be.
-fn strange(side: Side, member: &Member<'_>) -> String {
+fn strange(program: Program, member: &Member<'_>) -> String {
     let key = shown(&member.key);
     let line = member.place.line;
-    let other = side.other();
-    let keys = options(side).filter_map(|spec| spec.key);
-    if find(other, &member.key).is_some() {
-        format!("{key} (line {line}, an option of {})", other.program())
+    let keys = program.options().filter_map(|spec| spec.key);
+    let is_it = |spec: &OptionSpec| spec.key.is_some_and(|it| it.eq_ignore_ascii_case(&member.key));
+    if let Some(other) = program.who_has(is_it) {
+        format!("{key} (line {line}, an option of {other})")
     } else if let Some(known) = closest(&member.key, keys) {
         format!("{key} (line {line}, did you mean {known}?)")
     } else {
@@ -165,8 +166,7 @@ fn value(kind: Kind, json: &str) -> Result<Option<OsString>, String> {
     if json == "null" {
         Ok(None)
     } else if fits && is_string {
-        let text: String = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        Ok(Some(text.into()))
+        Ok(Some(string(json)?.into()))
     } else if fits {
         Ok(Some(json.into()))
     } else {

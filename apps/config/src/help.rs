@@ -1,6 +1,6 @@
 //! The page of `-h`.
 
-use crate::options::{Group, Kind, OptionSpec, Side, options};
+use crate::options::{Group, Kind, OptionSpec, Program, Side};
 
 /// Width of the description column, so that the page fits 100 columns.
 const COLUMN: usize = 64;
@@ -13,16 +13,24 @@ Options take one dash or two, and their value as the next word or after `=`. Num
 decimal, 0x hexadecimal or 0 octal. For an option given twice the last value counts. The keys
 of a JSON file are the long names, QPP and QPPCount are qpp and qpp-count there.";
 
-/// The help page of one program.
+/// The help page of one of the ordinary programs.
 #[must_use]
 pub fn help(side: Side) -> String {
+    help_of(side.into())
+}
+
+pub(crate) fn help_of(program: Program) -> String {
+    let side = program.side;
     let mut page = format!("{}\n\nUsage: {} [OPTIONS]\n", side.about(), side.program());
     for group in Group::ALL {
-        let rows: Vec<_> = options(side)
+        let rows: Vec<_> = program
+            .options()
             .filter(|spec| spec.group == group)
             .map(|spec| (left(spec), description(spec, spec.default_for(side).unwrap_or(""))))
             .collect();
-        section(&mut page, group.heading(), &rows);
+        if !rows.is_empty() {
+            section(&mut page, group.heading(), &rows);
+        }
     }
     let rows =
         [("help", "print this page"), ("version", "print the version")].map(|(name, help)| {
@@ -100,14 +108,17 @@ mod tests {
 
     #[test]
     fn the_pages_fit_and_hold_every_option_with_range_and_default() {
-        for side in [Side::Client, Side::Server] {
-            let page = help(side);
+        let ordinary = [Side::Client, Side::Server].map(Program::from);
+        let routers = ordinary.map(|program| Program { is_router: true, ..program });
+        for program in ordinary.into_iter().chain(routers) {
+            let page = help_of(program);
+            assert_eq!(page.contains("--mem <SIZE>"), program.is_router);
             for line in page.lines() {
                 assert!(line.chars().count() <= 100 && line.trim_end() == line, "{line}");
             }
             let flat = page.split_whitespace().collect::<Vec<_>>().join(" ");
-            for spec in options(side) {
-                let default = spec.default_for(side).unwrap();
+            for spec in program.options() {
+                let default = spec.default_for(program.side).unwrap();
                 let text = description(spec, default).replace(NO_BREAK, " ");
                 assert!(page.contains(&spec.flag()) && flat.contains(&text), "{}", spec.name);
                 let said = spec.kind.stands_alone() || default.is_empty();

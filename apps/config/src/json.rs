@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-use serde_core::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
+use crate::reader::{Reader, SyntaxError};
 
 /// Where something stands in a file, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,16 +40,71 @@ pub(crate) struct Fault {
 
 /// The members of the object that `text` begins with, in their order, all of them also when a key
 /// comes twice; `null` has none.
-pub(crate) fn members<'t>(text: &'t str) -> Result<Vec<Member<'t>>, Fault> {
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let found = parser.deserialize_any(Members).map_err(|error| fault(text, &error))?;
-    let member = |(key, value): (String, &'t RawValue)| {
-        let value = value.get();
+pub(crate) fn members(text: &str) -> Result<Vec<Member<'_>>, Fault> {
+    let mut reader = Reader::new(text);
+    let found = match reader.peek() {
+        Some(b'{') => object(text, &mut reader),
+        _ => nothing(&mut reader).map(|()| Vec::new()),
+    };
+    found.map_err(|SyntaxError { words, at }| {
+        // The byte at fault is the one before, but for the end of the line before.
+        let is_after_line = at == 0 || text.as_bytes()[at - 1] == b'\n';
+        Fault { place: place(text, at - usize::from(!is_after_line)), what: words.to_owned() }
+    })
+}
+
+/// The text that a sound JSON string stands for.
+///
+/// # Errors
+/// Half of a surrogate pair.
+pub(crate) fn string(json: &str) -> Result<String, &'static str> {
+    Reader::new(json).string().map_err(|error| error.words)
+}
+
+fn object<'t>(text: &'t str, reader: &mut Reader<'t>) -> Result<Vec<Member<'t>>, SyntaxError> {
+    let mut members = Vec::new();
+    reader.eat();
+    while reader.has_member(members.is_empty())? {
+        let key = reader.string()?;
+        reader.colon()?;
+        let value = reader.value()?;
         // Both borrow from the same text.
         let offset = value.as_ptr().addr().saturating_sub(text.as_ptr().addr());
-        Member { key, value, place: place(text, offset) }
+        members.push(Member { key, value, place: place(text, offset) });
+    }
+    Ok(members)
+}
+
+/// Passes over `null`. Whatever else is no object is an error, which does not repeat it: it may be
+/// a secret.
+fn nothing(reader: &mut Reader<'_>) -> Result<(), SyntaxError> {
+    macro_rules! instead {
+        ($what:literal) => {
+            concat!(
+                "invalid type: ",
+                $what,
+                ", expected an object of options, as in {\"mtu\": 1350}"
+            )
+        };
+    }
+    let value = match reader.peek() {
+        Some(b'[') => {
+            reader.eat();
+            return Err(reader.error(instead!("sequence")));
+        }
+        Some(b'"') => {
+            reader.string()?;
+            return Err(reader.error(instead!("string")));
+        }
+        _ => reader.value()?,
     };
-    Ok(found.into_iter().map(member).collect())
+    let what = match value {
+        "null" => return Ok(()),
+        "true" => instead!("boolean `true`"),
+        "false" => instead!("boolean `false`"),
+        _ => instead!("number"),
+    };
+    Err(reader.error(what))
 }
 
 /// The text of a file. Each byte that belongs to no character becomes U+FFFD, as in Go; a byte
@@ -73,42 +127,12 @@ fn place(text: &str, at: usize) -> Place {
     Place { line: before.iter().filter(|byte| **byte == b'\n').count() + 1, column: characters + 1 }
 }
 
-/// The error's own line and column are not repeated in its words.
-fn fault(text: &str, error: &serde_json::Error) -> Fault {
-    let (line, column) = (error.line(), error.column());
-    let words = error.to_string();
-    let what = words.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&words);
-    let start: usize = text.split_inclusive('\n').take(line.max(1) - 1).map(str::len).sum();
-    // Counted from 1; 0 is the end of the line before.
-    Fault { place: place(text, start + column.max(1) - 1), what: what.to_owned() }
-}
-
-struct Members;
-
-impl<'t> Visitor<'t> for Members {
-    type Value = Vec<(String, &'t RawValue)>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object of options, as in {\"mtu\": 1350}")
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Vec::new())
-    }
-
-    fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
-            members.push(member);
-        }
-        Ok(members)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use serde_core::de::{Deserializer as _, MapAccess, Visitor};
+    use serde_json::value::RawValue;
 
     fn found(text: &str) -> Vec<(String, String, String)> {
         let found = members(text).unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
@@ -157,11 +181,115 @@ mod tests {
         );
     }
 
+    /// The same by `serde_json`.
+    fn by_serde(text: &str) -> Result<Vec<(String, String)>, (usize, usize, String)> {
+        struct Members;
+
+        impl<'t> Visitor<'t> for Members {
+            type Value = Vec<(String, String)>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of options, as in {\"mtu\": 1350}")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Vec::new())
+            }
+
+            fn visit_map<A: MapAccess<'t>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+                    members.push((key, value.get().to_owned()));
+                }
+                Ok(members)
+            }
+        }
+
+        serde_json::Deserializer::from_str(text).deserialize_any(Members).map_err(|error| {
+            let words = error.to_string();
+            let end = format!(" at line {} column {}", error.line(), error.column());
+            (error.line(), error.column(), words.trim_end_matches(&end).to_owned())
+        })
+    }
+
+    /// Both read the same, or find the same fault in the same place.
+    fn compare(text: &str) {
+        match (members(text), by_serde(text)) {
+            (Ok(ours), Ok(theirs)) => {
+                let ours = ours.into_iter().map(|it| (it.key, it.value.to_owned()));
+                assert_eq!(ours.collect::<Vec<_>>(), theirs, "{text:?}");
+            }
+            (Err(ours), Err((line, column, words))) => {
+                let start: usize = text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+                // A list or a number instead of an object is an error to both, at places and in
+                // words of their own; text is not repeated by ours.
+                if !text
+                    .trim_start()
+                    .starts_with(|c: char| c == '[' || c == '-' || c.is_ascii_digit())
+                {
+                    assert_eq!(
+                        ours.place,
+                        place(text, start + column.max(1) - 1),
+                        "{text:?} {words}"
+                    );
+                    let is_text = words.starts_with("invalid type: string");
+                    assert!(ours.what == words || is_text, "{text:?}: {}, {words}", ours.what);
+                }
+            }
+            (ours, theirs) => panic!("{text:?}: {ours:?}, serde_json: {theirs:?}"),
+        }
+        if let Ok(members) = members(text) {
+            for Member { value, .. } in members.iter().filter(|it| it.value.starts_with('"')) {
+                let theirs = serde_json::from_str::<String>(value);
+                match (string(value), theirs) {
+                    (Ok(ours), Ok(theirs)) => assert_eq!(ours, theirs),
+                    (Err(ours), Err(theirs)) => assert!(theirs.to_string().starts_with(ours)),
+                    (ours, theirs) => panic!("{value}: {ours:?}, serde_json: {theirs:?}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_beginning_and_every_slip_is_read_as_serde_json_reads_it() {
+        let text = "\n{\"mtu\" :\t1350,\n \"k\u{e9}\":\"\\u0041b\\ud83d\\ude00\\n\",\r\n\"x\": [1.5e-3, \
+                    {\"y\": -20, \"z\":{}}, [], null, true],\"mtu\":false } x } \u{0}";
+        for end in (0..=text.len()).filter(|&end| text.is_char_boundary(end)) {
+            compare(&text[..end]);
+            for wrong in [
+                "", "\"", "\\", "\n", "{", "]", ",", ":", "0", "-", "e", "\u{1}", "\u{20ac}",
+                "\\ud800",
+            ] {
+                let rest = text[end..].chars().next().map_or(0, char::len_utf8);
+                compare(&format!("{}{wrong}{}", &text[..end], &text[end..]));
+                compare(&format!("{}{wrong}{}", &text[..end], &text[end + rest..]));
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..60), text in "[{}\\[\\]\":,\\\\ue0-9\n -]{0,40}") {
-            let _ = members(&decode(&bytes));
-            let _ = members(&text);
+            compare(&decode(&bytes));
+            compare(&text);
+        }
+
+        #[test]
+        fn what_looks_like_a_file_is_read_as_serde_json_reads_it(
+            pieces in prop::collection::vec(
+                prop::sample::select(&[
+                    "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\"mtu\":1", "\"\\u00e9\"", "\\ud800",
+                    "\\udc00", "\\", "u12", "null", "true", "fals", "-", "0", "12", ".5", "e+1", " ",
+                    "\n", "\u{e9}", "\u{1}", ",\"x\":",
+                ][..]),
+                0..24,
+            )
+        ) {
+            let text = pieces.concat();
+            compare(&text);
+            compare(&format!("{{{text}"));
+            compare(&format!("{{\"key\":{text}"));
+            compare(&format!("{{\"key\":\"{text}"));
         }
 
         #[test]

@@ -179,11 +179,20 @@ impl Dscp {
     }
 }
 
-/// The file that rows of counters are appended to.
+/// The file that rows of counters are appended to, by [`SnmpWriter`](crate::snmp_log::SnmpWriter).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnmpLog {
     /// The path as given. Its last part is a Go time layout; the rest is used as it is.
     pub path: PathBuf,
     /// Time between two rows, at least 1 s.
     pub period: Duration,
+}
+
+/// The memory of a tunnel that has a fixed one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All of it, in bytes.
+    pub bytes: usize,
+    /// Whether it is touched at the start and kept from being swapped.
+    pub is_locked: bool,
 }

@@ -52,13 +52,15 @@ mod markdown;
 pub mod message;
 mod number;
 pub mod options;
+mod reader;
 pub mod settings;
+pub mod snmp_log;
 mod start_up;
 mod values;
 
 pub use config::{ClientConfig, CommonConfig, Outcome, Parsed, ServerConfig, version_line};
 pub use help::help;
-pub use kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, SnmpLog, Timing};
+pub use kinds::{Crypt, Dscp, FecShape, Memory, Mode, Secret, SmuxVersion, SnmpLog, Timing};
 pub use markdown::markdown_table;
 pub use message::{Problem, Problems, Warning};
 pub use values::Environment;

@@ -9,7 +9,7 @@ use crate::file::{ConfigFile, Entry};
 use crate::json::Place;
 use crate::message::{Problem, Warning, shown};
 use crate::number::{parse_boolean, parse_integer};
-use crate::options::{Kind, OptionSpec, Side, options};
+use crate::options::{Kind, OptionSpec, Program, Side};
 
 /// Looks up an environment variable.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
@@ -38,16 +38,21 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    pub(crate) fn new(side: Side, arguments: Arguments, environment: Environment<'_>) -> Self {
+    pub(crate) fn new(
+        program: Program,
+        arguments: Arguments,
+        environment: Environment<'_>,
+    ) -> Self {
         let Arguments { words, problems, warnings, .. } = arguments;
         let mut values = Self { values: Vec::new(), file: String::new(), problems, warnings };
-        values.values = options(side).map(|spec| initial(spec, side, environment)).collect();
+        values.values =
+            program.options().map(|spec| initial(spec, program.side, environment)).collect();
         for Word { spec, text } in words {
             values.replace(spec, text, Source::CommandLine);
         }
         let path = values.raw("c").to_owned();
         if !path.is_empty() {
-            let file = ConfigFile::read(side, &path);
+            let file = ConfigFile::read(program, &path);
             values.problems.extend(file.problems);
             values.warnings.extend(file.warnings);
             values.file = file.name;
@@ -104,6 +109,11 @@ impl Values {
             self.problem(name, "allowed: true or false");
             false
         })
+    }
+
+    /// Whether this program has the option `name`.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
     }
 
     /// Whether the user gave the option `name`.

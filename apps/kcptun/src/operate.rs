@@ -10,7 +10,7 @@ use kcptun_net::{AddressError, BindAddress};
 use kcptun_status::{Addresses, Program, Side};
 
 use crate::RunError;
-use crate::config::{CommonConfig, SnmpLog};
+use crate::config::CommonConfig;
 use crate::host::{Host, Notice, race};
 use crate::log::Log;
 use crate::service::Service;
@@ -61,8 +61,8 @@ impl<R: Runtime> Launch<R> {
     pub(crate) fn service(self, service: &Service) {
         let Self { side, config, runtime, service: notice } = self;
         notice.set(service.clone());
-        if let Some(SnmpLog { path, period }) = config.snmp.clone() {
-            runtime.spawn(write_rows(runtime.clone(), path, period, service.clone()));
+        if let Some(file) = config.snmp.clone() {
+            runtime.spawn(write_rows(runtime.clone(), file, service.clone()));
         }
         let program =
             Program::new(side, env!("CARGO_PKG_VERSION")).with_settings(in_short(&config));

@@ -223,7 +223,7 @@ fn server(more: &[&str]) -> Running {
 #[cfg(unix)]
 #[test]
 fn counters_are_logged_when_asked_for_and_lost_pipes_are_nothing() {
-    let names = kcptun::snmp::csv_header();
+    let names = kcptun::snmp::CsvHeader.to_string();
     for mut program in [
         server(&["-quiet"]),
         Running::start(

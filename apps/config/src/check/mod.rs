@@ -69,6 +69,7 @@ fn common(values: &mut Values) -> Option<CommonConfig> {
     let snmp = operation::snmp(values);
     let pprof = addresses::pprof(values);
     let status = addresses::status(values);
+    let memory = operation::memory(values);
     operation::accepted(values);
     Some(CommonConfig {
         key,
@@ -95,6 +96,7 @@ fn common(values: &mut Values) -> Option<CommonConfig> {
         snmp: snmp?,
         pprof: pprof?,
         status: status?,
+        memory: memory?,
         given: Given::new(values, mode),
     })
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::kinds::SnmpLog;
+use crate::kinds::{Memory, SnmpLog};
 use crate::values::Values;
 
 /// Longest time that is kept, in seconds: 68 years, so that a clock may count it up.
@@ -83,6 +83,34 @@ pub(super) fn snmp(values: &mut Values) -> Option<Option<SnmpLog>> {
     Some(Some(SnmpLog { path, period: Duration::from_secs(period) }))
 }
 
+/// Options of `kcptun-router`; `None` inside in the other programs.
+pub(super) fn memory(values: &mut Values) -> Option<Option<Memory>> {
+    if !values.has("mem") {
+        return Some(None);
+    }
+    let is_locked = values.boolean("lock");
+    let Some(bytes) = size(&values.text("mem")) else {
+        let allowed = values.allowed("mem");
+        values.problem("mem", &format!("allowed: {allowed}, as in 8M"));
+        return None;
+    };
+    Some(Some(Memory { bytes, is_locked }))
+}
+
+/// Bytes, or with K, M or G behind them (KB and KiB are the same here) units of 1024.
+fn size(text: &str) -> Option<usize> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 0,
+        "K" | "KB" | "KIB" => 10,
+        "M" | "MB" | "MIB" => 20,
+        "G" | "GB" | "GIB" => 30,
+        _ => return None,
+    };
+    let number: usize = digits.parse().ok()?;
+    number.checked_mul(1 << shift).filter(|&bytes| bytes <= isize::MAX as usize)
+}
+
 /// What command lines of the original may hold, and this program does not do.
 pub(super) fn accepted(values: &mut Values) {
     if values.boolean("tcp") {
@@ -95,4 +123,25 @@ pub(super) fn accepted(values: &mut Values) {
         values.problem("QPP", "quantum permutation pads are not built; allowed: false");
     }
     values.integer("QPPCount");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [
+            ("8M", 8 << 20),
+            ("8mb", 8 << 20),
+            ("512K", 512 << 10),
+            ("4194304", 4 << 20),
+            ("1GiB", 1 << 30),
+        ] {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "M", "-8M", "8 M", "8X", "1.5M", "99999999999G", "0x8M"] {
+            assert_eq!(size(text), None, "{text}");
+        }
+    }
 }

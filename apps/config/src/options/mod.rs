@@ -3,7 +3,7 @@
 
 mod table;
 
-use table::OPTIONS;
+use table::{OPTIONS, ROUTER_OPTIONS};
 
 /// Which of the two programs an option table is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,36 @@ impl Side {
                 "Takes connections carried over KCP by kcptun clients and hands them to a TCP target."
             }
         }
+    }
+}
+
+/// Whose options are meant: those of a side, in the ordinary programs or in `kcptun-router`, which
+/// has some of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Program {
+    pub(crate) side: Side,
+    pub(crate) is_router: bool,
+}
+
+impl Program {
+    /// The options, in the order of the help page.
+    pub(crate) fn options(self) -> impl Iterator<Item = &'static OptionSpec> {
+        options(self.side).chain(ROUTER_OPTIONS.iter().filter(move |_| self.is_router))
+    }
+
+    /// The name of the program that has an option which this one lacks, by what tells the option.
+    pub(crate) fn who_has(self, is_it: impl Fn(&OptionSpec) -> bool) -> Option<&'static str> {
+        let other = self.side.other();
+        if options(other).any(&is_it) {
+            return Some(other.program());
+        }
+        ROUTER_OPTIONS.iter().any(is_it).then_some("kcptun-router")
+    }
+}
+
+impl From<Side> for Program {
+    fn from(side: Side) -> Self {
+        Self { side, is_router: false }
     }
 }
 
@@ -85,13 +115,15 @@ pub enum Group {
     Resources,
     /// The configuration file, the log and the counters.
     Operation,
+    /// What only `kcptun-router` has.
+    Router,
     /// What is read so that command lines of the original work, and does nothing.
     Accepted,
 }
 
 impl Group {
     /// All of them, in the order of the help page.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Addresses,
         Self::MustMatch,
         Self::Speed,
@@ -100,6 +132,7 @@ impl Group {
         Self::Sessions,
         Self::Resources,
         Self::Operation,
+        Self::Router,
         Self::Accepted,
     ];
 
@@ -115,6 +148,7 @@ impl Group {
             Self::Sessions => "Sessions and connections",
             Self::Resources => "Sockets, memory, threads",
             Self::Operation => "Files, log and counters",
+            Self::Router => "Only in kcptun-router",
             Self::Accepted => "Accepted, but not built",
         }
     }
@@ -175,7 +209,7 @@ impl OptionSpec {
     }
 }
 
-/// The options of one program, in the order of its help page.
+/// The options of one of the ordinary programs, in the order of its help page.
 pub fn options(side: Side) -> impl Iterator<Item = &'static OptionSpec> {
     OPTIONS.iter().filter(move |spec| spec.default_for(side).is_some())
 }

@@ -35,6 +35,19 @@ const fn boolean(name: &'static str, group: Group) -> OptionSpec {
     OptionSpec { kind: Kind::Boolean, ..text(name, group, "BOOL", "false") }
 }
 
+/// What only `kcptun-router` has.
+pub(super) static ROUTER_OPTIONS: &[OptionSpec] = &[
+    OptionSpec {
+        help: "all memory of the tunnel: windows, streams and sessions are fitted into it",
+        allowed: "bytes, or a number with K, M or G",
+        ..text("mem", Group::Router, "SIZE", "8M")
+    },
+    OptionSpec {
+        help: "touch that memory at the start and keep it from being swapped",
+        ..boolean("lock", Group::Router)
+    },
+];
+
 /// All options of both programs.
 pub(super) static OPTIONS: &[OptionSpec] = &[
     OptionSpec {

@@ -339,3 +339,40 @@ proptest! {
         }
     }
 }
+
+/// The memory of a router may stand in its file; the other programs say whose option it is.
+#[test]
+fn routers_have_two_keys_more() {
+    let parse = |text: &str| {
+        let written = Written::new(text);
+        let words = vec![OsString::from("-c"), written.path().into(), "--mem".into(), "1M".into()];
+        ServerConfig::parse_for_router(words, &|_| None).map_err(|it| it.to_string())
+    };
+    let run = |text| match parse(text) {
+        Ok(Outcome::Run(parsed)) => parsed.config.common.memory.map(|it| (it.bytes, it.is_locked)),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(run(r#"{"mem": "4M", "lock": true}"#), Some((4 << 20, true)));
+    assert_eq!(run(r#"{"Mem": "512K"}"#), Some((512 << 10, false)));
+    assert_eq!(run("{}"), Some((1 << 20, false)));
+    for (text, complaint) in [
+        (r#"{"mem": "4X"}"#, ":1:9: mem 4X: allowed: bytes, or a number with K, M or G, as in 8M"),
+        (r#"{"lock": "yes"}"#, ":1:10: lock: true or false without quotes is needed here"),
+    ] {
+        let said = parse(text).unwrap_err();
+        assert!(said.contains(complaint), "{said}");
+    }
+
+    let written = Written::new(r#"{"mem": "4M", "mtu": 1200}"#);
+    let outcome = ServerConfig::parse(["-c".into(), written.path().into_os_string()], &|_| None);
+    let Ok(Outcome::Run(Parsed { config, warnings })) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((config.common.mtu, config.common.memory), (1200, None));
+    let warned = warnings.iter().any(|warning| {
+        warning
+            .to_string()
+            .contains("unknown key, ignored: mem (line 1, an option of kcptun-router)")
+    });
+    assert!(warned, "{warnings:?}");
+    let said = ServerConfig::parse(["--mem", "4M"], &|_| None).unwrap_err().to_string();
+    assert_eq!(said, "--mem: an option of kcptun-router, not of kcptun-server");
+}

@@ -5,9 +5,7 @@
 //! `time/format.go`, `nextStdChunk` and `AppendFormat`). Everything else stays, so a digit from 1 to
 //! 5 in a name is replaced too.
 
-use std::fmt::Write as _;
-
-use jiff::Zoned;
+use std::fmt::{self, Write};
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -25,6 +23,33 @@ const MONTHS: [&str; 12] = [
 ];
 const WEEK_DAYS: [&str; 7] =
     ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+
+/// A moment in some time zone, in parts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CivilTime<'z> {
+    /// The year, as in 2006.
+    pub year: i32,
+    /// The month, 1 to 12.
+    pub month: u8,
+    /// The day of the month, from 1.
+    pub day: u8,
+    /// The day of the week: 0 is Sunday.
+    pub week_day: u8,
+    /// The day of the year, from 1.
+    pub year_day: u16,
+    /// The hour, 0 to 23.
+    pub hour: u8,
+    /// The minute.
+    pub minute: u8,
+    /// The second; 60 is a leap second.
+    pub second: u8,
+    /// Nanoseconds since that second began.
+    pub nanosecond: u32,
+    /// How far local time is ahead of UTC, in seconds.
+    pub offset: i32,
+    /// What the zone is called then, as in `CET`.
+    pub zone: &'z str,
+}
 
 /// What is put in the place of a part of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,31 +133,24 @@ const PARTS: [(&str, Part); 33] = [
     ("Z07", zone(true, false, 1)),
 ];
 
-/// `layout` with the parts of Go's reference time replaced by those of `time`, in its time zone.
-///
-/// ```
-/// let noon = jiff::civil::date(2026, 11, 9).at(12, 0, 0, 0);
-/// let noon = noon.in_tz("UTC")?;
-/// assert_eq!(kcptun::snmp::format_layout("snmp-20060102.log", &noon), "snmp-20261109.log");
-/// # Ok::<(), jiff::Error>(())
-/// ```
-#[must_use]
-pub fn format_layout(layout: &str, time: &Zoned) -> String {
-    let mut text = String::with_capacity(layout.len() + 8);
+/// Writes `layout` with the parts of Go's reference time replaced by those of `time`. The result has
+/// at most twice the bytes of the layout, and the name of the zone for each `MST` in it.
+pub(super) fn write_layout(out: &mut dyn Write, layout: &str, time: &CivilTime<'_>) -> fmt::Result {
     let mut rest = layout;
     while let Some(first) = rest.chars().next() {
-        let (part, length) = match part_at(rest) {
-            Some(found) => found,
+        let length = match part_at(rest) {
+            Some((part, length)) => {
+                write_part(out, part, time)?;
+                length
+            }
             None => {
-                text.push(first);
-                rest = &rest[first.len_utf8()..];
-                continue;
+                out.write_char(first)?;
+                first.len_utf8()
             }
         };
-        push(&mut text, part, time);
         rest = &rest[length..];
     }
-    text
+    Ok(())
 }
 
 /// The part that `layout` begins with, and its length in bytes.
@@ -163,89 +181,115 @@ fn fraction(layout: &str) -> Option<(Part, usize)> {
     Some((Part::Fraction { separator, digits, is_trimmed: digit == '9' }, digits + 1))
 }
 
-fn push(text: &mut String, part: Part, time: &Zoned) {
-    let name = |names: &[&'static str], index: i8| {
-        names.get(usize::try_from(index).unwrap_or_default()).copied().unwrap_or_default()
+fn write_part(out: &mut dyn Write, part: Part, time: &CivilTime<'_>) -> fmt::Result {
+    let name = |names: &[&'static str], index: u8| -> &'static str {
+        names.get(usize::from(index)).copied().unwrap_or_default()
     };
-    let month = || name(&MONTHS, time.month() - 1);
-    let week_day = || name(&WEEK_DAYS, time.weekday().to_sunday_zero_offset());
+    let month = || name(&MONTHS, time.month.wrapping_sub(1));
+    let week_day = || name(&WEEK_DAYS, time.week_day);
+    let short = |name: &'static str| name.get(..3).unwrap_or(name);
     match part {
-        Part::LongMonth => text.push_str(month()),
-        Part::ShortMonth => text.extend(month().chars().take(3)),
-        Part::LongWeekDay => text.push_str(week_day()),
-        Part::ShortWeekDay => text.extend(week_day().chars().take(3)),
-        Part::Month(fill) => number(text, time.month().into(), fill, 2),
-        Part::Day(fill) => number(text, time.day().into(), fill, 2),
-        Part::YearDay(fill) => number(text, time.day_of_year().into(), fill, 3),
-        Part::LongYear => number(text, time.year().into(), Fill::Zero, 4),
-        Part::ShortYear => number(text, (time.year() % 100).into(), Fill::Zero, 2),
-        Part::Hour24 => number(text, time.hour().into(), Fill::Zero, 2),
+        Part::LongMonth => out.write_str(month()),
+        Part::ShortMonth => out.write_str(short(month())),
+        Part::LongWeekDay => out.write_str(week_day()),
+        Part::ShortWeekDay => out.write_str(short(week_day())),
+        Part::Month(fill) => number(out, time.month.into(), fill, 2),
+        Part::Day(fill) => number(out, time.day.into(), fill, 2),
+        Part::YearDay(fill) => number(out, time.year_day.into(), fill, 3),
+        Part::LongYear => number(out, time.year, Fill::Zero, 4),
+        Part::ShortYear => number(out, time.year % 100, Fill::Zero, 2),
+        Part::Hour24 => number(out, time.hour.into(), Fill::Zero, 2),
         Part::Hour12(fill) => {
-            let hour = match time.hour() % 12 {
+            let hour = match time.hour % 12 {
                 0 => 12,
                 hour => hour,
             };
-            number(text, hour.into(), fill, 2);
+            number(out, hour.into(), fill, 2)
         }
-        Part::Minute(fill) => number(text, time.minute().into(), fill, 2),
-        Part::Second(fill) => number(text, time.second().into(), fill, 2),
-        Part::UpperHalf => text.push_str(if time.hour() < 12 { "AM" } else { "PM" }),
-        Part::LowerHalf => text.push_str(if time.hour() < 12 { "am" } else { "pm" }),
-        Part::ZoneName => {
-            let info = time.time_zone().to_offset_info(time.timestamp());
-            text.push_str(info.abbreviation());
-        }
-        Part::Zone(form) => push_zone(text, form, time.offset().seconds()),
+        Part::Minute(fill) => number(out, time.minute.into(), fill, 2),
+        Part::Second(fill) => number(out, time.second.into(), fill, 2),
+        Part::UpperHalf => out.write_str(if time.hour < 12 { "AM" } else { "PM" }),
+        Part::LowerHalf => out.write_str(if time.hour < 12 { "am" } else { "pm" }),
+        Part::ZoneName => out.write_str(time.zone),
+        Part::Zone(form) => write_zone(out, form, time.offset),
         Part::Fraction { separator, digits, is_trimmed } => {
-            push_fraction(text, separator, digits, is_trimmed, time.subsec_nanosecond());
+            write_fraction(out, separator, digits, is_trimmed, time.nanosecond)
         }
     }
 }
 
-fn number(text: &mut String, value: i32, fill: Fill, width: usize) {
-    let _ = match fill {
-        Fill::Nothing => write!(text, "{value}"),
-        Fill::Space => write!(text, "{value:width$}"),
-        Fill::Zero => write!(text, "{value:0width$}"),
-    };
+fn number(out: &mut dyn Write, value: i32, fill: Fill, width: usize) -> fmt::Result {
+    match fill {
+        Fill::Nothing => write!(out, "{value}"),
+        Fill::Space => write!(out, "{value:width$}"),
+        Fill::Zero => write!(out, "{value:0width$}"),
+    }
 }
 
-fn push_zone(text: &mut String, form: ZoneForm, offset: i32) {
+fn write_zone(out: &mut dyn Write, form: ZoneForm, offset: i32) -> fmt::Result {
     if form.has_z && offset == 0 {
-        text.push('Z');
-        return;
+        return out.write_char('Z');
     }
-    text.push(if offset < 0 { '-' } else { '+' });
+    out.write_char(if offset < 0 { '-' } else { '+' })?;
     let offset = offset.unsigned_abs();
     let numbers = [offset / 3600, offset / 60 % 60, offset % 60];
     for (index, value) in numbers.into_iter().take(form.numbers.into()).enumerate() {
         let colon = if form.has_colons && index > 0 { ":" } else { "" };
-        let _ = write!(text, "{colon}{value:02}");
+        write!(out, "{colon}{value:02}")?;
     }
+    Ok(())
 }
 
 /// Go writes nine digits at most, and with nines no zeros at the end (then not even the point).
-fn push_fraction(text: &mut String, separator: char, digits: usize, is_trimmed: bool, nanos: i32) {
-    let all = format!("{nanos:09}");
-    let mut shown = &all[..digits.min(all.len())];
-    if is_trimmed {
-        shown = shown.trim_end_matches('0');
+fn write_fraction(
+    out: &mut dyn Write,
+    separator: char,
+    digits: usize,
+    is_trimmed: bool,
+    nanos: u32,
+) -> fmt::Result {
+    let mut digits = digits.min(9);
+    let at = |place: usize| nanos / 10_u32.pow(8 - u32::try_from(place).unwrap_or(8)) % 10;
+    while is_trimmed && digits > 0 && at(digits - 1) == 0 {
+        digits -= 1;
     }
-    if !(is_trimmed && shown.is_empty()) {
-        text.push(separator);
-        text.push_str(shown);
+    if digits > 0 {
+        out.write_char(separator)?;
     }
+    (0..digits).try_for_each(|place| write!(out, "{}", at(place)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use jiff::tz::{Offset, TimeZone};
     use proptest::prelude::*;
 
-    fn at(nanos: i32) -> Zoned {
-        let civil = jiff::civil::date(2026, 3, 4).at(0, 6, 7, nanos);
-        civil.to_zoned(TimeZone::fixed(Offset::from_seconds(-9 * 3600 - 1800).unwrap())).unwrap()
+    /// Wednesday, 2026-03-04 00:06:07, on the Marquesas.
+    fn at(nanosecond: u32) -> CivilTime<'static> {
+        let (hour, minute, second, offset) = (0, 6, 7, -9 * 3600 - 1800);
+        let (year, month, day, week_day, year_day) = (2026, 3, 4, 3, 63);
+        let zone = "-0930";
+        CivilTime {
+            year,
+            month,
+            day,
+            week_day,
+            year_day,
+            hour,
+            minute,
+            second,
+            nanosecond,
+            offset,
+            zone,
+        }
+    }
+
+    fn format_layout(layout: &str, time: &CivilTime<'_>) -> String {
+        let mut text = String::new();
+        write_layout(&mut text, layout, time).unwrap();
+        let stamps = layout.matches("MST").count() * time.zone.len();
+        assert!(text.len() <= 2 * layout.len() + stamps, "{layout} became {text}");
+        text
     }
 
     /// The expected texts are what Go's `Format` makes of these layouts; most were seen as names
@@ -278,14 +322,16 @@ mod tests {
 
     #[test]
     fn utc_has_its_letter_and_zones_their_names() {
-        let utc = jiff::civil::date(1999, 12, 31).at(13, 0, 0, 0).to_zoned(TimeZone::UTC).unwrap();
+        let (year, month, day, year_day, week_day) = (1999, 12, 31, 365, 5);
+        let date = CivilTime { year, month, day, year_day, week_day, ..CivilTime::default() };
+        let utc = CivilTime { hour: 13, zone: "UTC", ..date };
         let layout = "Z0700 Z07:00 Z07 -07 MST 3 PM 02 _2 __2 06";
         assert_eq!(format_layout(layout, &utc), "Z Z Z +00 UTC 1 PM 31 31 365 99");
     }
 
     proptest! {
         #[test]
-        fn any_layout_is_a_text(layout in ".{0,40}|[-0-9JanMoSTZ_.,:]{0,30}", nanos in 0..1_000_000_000) {
+        fn any_layout_is_a_text(layout in ".{0,40}|[-0-9JanMoSTZ_.,:]{0,30}", nanos in 0..1_000_000_000_u32) {
             let _ = format_layout(&layout, &at(nanos));
         }
 

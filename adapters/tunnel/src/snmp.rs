@@ -1,18 +1,21 @@
-//! The counters of kcptun, as its SIGUSR1 line and its CSV files show them.
+//! The counters of kcptun by the original's names and in its order, as its SIGUSR1 line and the
+//! rows of its CSV files show them.
 //!
-//! [`Snmp`] holds them by the original's names, filled from what the tunnel counts. `csv` appends
-//! them to files whose names may hold the time ([`format_layout`]).
+//! ```
+//! use kcptun_tunnel::TunnelStats;
+//! use kcptun_tunnel::snmp::{CsvHeader, Snmp};
+//!
+//! let mut stats = TunnelStats::default();
+//! stats.sessions.stream_bytes_out = 7;
+//! let snmp = Snmp::from(&stats);
+//! assert!(CsvHeader.to_string().starts_with("Unix,BytesSent,BytesReceived,MaxConn,"));
+//! assert!(snmp.csv_row(1_794_225_600).to_string().starts_with("1794225600,7,0,0,"));
+//! assert!(snmp.to_string().starts_with("KCP SNMP:&{BytesSent:7 BytesReceived:0 MaxConn:0 "));
+//! ```
 
-mod csv;
-mod layout;
+use core::fmt;
 
-use std::fmt;
-
-use kcptun_async::TunnelStats;
-
-pub use csv::csv_header;
-pub(crate) use csv::write_rows;
-pub use layout::format_layout;
+use crate::stats::TunnelStats;
 
 /// The counters of the original (kcp-go 5.6.1, `snmp.go`), of a whole process since its start.
 ///
@@ -112,6 +115,37 @@ impl Snmp {
     pub fn columns(&self) -> impl Iterator<Item = (&'static str, u64)> {
         COLUMNS.iter().map(|(name, value)| (*name, value(self)))
     }
+
+    /// A line of a CSV file, without its end. `unix`: the time in seconds since 1970, UTC.
+    #[must_use]
+    pub const fn csv_row(&self, unix: i64) -> CsvRow<'_> {
+        CsvRow { unix, snmp: self }
+    }
+}
+
+/// Displayed, the first line of a CSV file, without its end.
+#[derive(Debug, Clone, Copy)]
+pub struct CsvHeader;
+
+impl fmt::Display for CsvHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Unix")?;
+        COLUMNS.iter().try_for_each(|(name, _)| write!(f, ",{name}"))
+    }
+}
+
+/// Displayed, a line of a CSV file, without its end.
+#[derive(Debug, Clone, Copy)]
+pub struct CsvRow<'s> {
+    unix: i64,
+    snmp: &'s Snmp,
+}
+
+impl fmt::Display for CsvRow<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.unix.fmt(f)?;
+        self.snmp.columns().try_for_each(|(_, value)| write!(f, ",{value}"))
+    }
 }
 
 impl From<&TunnelStats> for Snmp {
@@ -136,7 +170,7 @@ impl From<&TunnelStats> for Snmp {
             out_segs: kcp.segments_out,
             in_bytes: sessions.bytes_in,
             out_bytes: sessions.bytes_out,
-            retrans_segs: kcp.fast_retransmits + kcp.early_retransmits + kcp.timeout_retransmits,
+            retrans_segs: sessions.retransmits(),
             fast_retrans_segs: kcp.fast_retransmits,
             early_retrans_segs: kcp.early_retransmits,
             lost_segs: kcp.timeout_retransmits,
@@ -166,6 +200,8 @@ impl fmt::Display for Snmp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
 
     /// Every counter has a value of its own, so that none can stand in for another.
     fn different() -> Snmp {
@@ -204,5 +240,14 @@ mod tests {
         let mut expected: Vec<u64> = (1..=24).collect();
         (expected[6], expected[15]) = (70, 54);
         assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn a_row_has_a_field_for_each_name_of_the_header() {
+        let (header, row) = (CsvHeader.to_string(), different().csv_row(-5).to_string());
+        assert_eq!(header.split(',').count(), row.split(',').count());
+        let fields: Vec<_> = header.split(',').zip(row.split(',')).collect();
+        assert_eq!(fields[..3], [("Unix", "-5"), ("BytesSent", "1"), ("BytesReceived", "2")]);
+        assert_eq!(fields.last(), Some(&("FECShortShards", "24")));
     }
 }
