@@ -1,6 +1,6 @@
 //! Sockets for a kcptun tunnel: UDP in batches, socket options, listeners, and addresses as
-//! kcptun writes them. The only crate of the house that makes system calls by hand, and it does
-//! so in one module of one folder; everything else here is safe code.
+//! kcptun writes them. The only library of the house that makes system calls by hand, and it
+//! does so in one module of one folder, and for the clock; everything else here is safe code.
 //!
 //! Nothing in this crate waits: every socket is non-blocking and belongs to no runtime. A driver
 //! registers it with its own reactor (tokio's `AsyncFd`, smol's `Async`, plain `poll`) through
@@ -43,7 +43,7 @@
 //!
 //! | system | sending | receiving |
 //! |--------|---------|-----------|
-//! | Linux, Android | one `sendmsg` with UDP_SEGMENT per batch, `sendmmsg` where the kernel refuses | `recvmmsg` with UDP_GRO |
+//! | Linux, Android | one `sendmsg` with UDP_SEGMENT per batch, `sendmmsg` where the kernel refuses or misunderstands | `recvmmsg` with UDP_GRO |
 //! | others | one datagram per system call | the same |
 //!
 //! Batches of 44 datagrams of 1350 bytes on loopback, both ends in one thread (`benches/udp.rs`,
@@ -56,14 +56,17 @@
 #![deny(unsafe_code)]
 
 pub mod address;
+mod clock;
 pub mod tcp;
 pub mod udp;
 
 pub use address::{
     AddressError, BindAddress, HostPort, ListenAddress, PortRange, RemoteAddress, TargetAddress,
 };
+pub use clock::since_boot;
 pub use udp::{
-    BufferSizes, Message, Offload, ReceiveBuffers, Received, SendOutcome, SocketConfig, UdpSocket,
+    BufferSizes, Message, Offload, ReceiveBuffers, Received, SendOutcome, Shortage, SocketConfig,
+    UdpSocket,
 };
 
 use std::io;

@@ -1,7 +1,9 @@
 //! Options of a UDP socket, set before it is bound.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::Socket;
 
@@ -59,6 +61,64 @@ pub struct BufferSizes {
     pub receive: usize,
 }
 
+impl BufferSizes {
+    /// The buffers that the system made smaller than asked for.
+    pub fn shortages(self, asked: &SocketConfig) -> impl Iterator<Item = Shortage> + use<> {
+        [
+            (Buffer::Receive, asked.receive_buffer, self.receive),
+            (Buffer::Send, asked.send_buffer, self.send),
+        ]
+        .into_iter()
+        .map(|(buffer, asked, granted)| Shortage { buffer, asked, granted })
+        // No kernel grants more than half of its counter: such a value asks for all there is.
+        .filter(|it| it.granted < it.asked && it.asked <= i32::MAX as usize / 2)
+    }
+}
+
+/// A socket buffer that the system made smaller than asked for. A burst that finds the receive
+/// buffer full is lost, which looks like a bad link. Displayed, it is a line for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shortage {
+    buffer: Buffer,
+    asked: usize,
+    granted: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Buffer {
+    Receive,
+    Send,
+}
+
+impl Shortage {
+    /// Whether nobody in this process has asked this of that buffer before: each socket is short of
+    /// the same.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        static SAID: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+        !SAID[self.buffer as usize].swap(true, Ordering::Relaxed)
+    }
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { buffer, asked, granted } = self;
+        let (name, limit) = match buffer {
+            Buffer::Receive => ("receive", "net.core.rmem_max"),
+            Buffer::Send => ("send", "net.core.wmem_max"),
+        };
+        write!(
+            f,
+            "the system grants a {name} buffer of {granted} bytes, not {asked} (--sockbuf): fast \
+             transfers may lose packets"
+        )?;
+        if cfg!(any(target_os = "linux", target_os = "android")) {
+            write!(f, "; raise it with: sysctl -w {limit}={asked}")?;
+        }
+        Ok(())
+    }
+}
+
 impl SocketConfig {
     pub(super) fn apply(&self, socket: &Socket, address: SocketAddr) -> io::Result<()> {
         if address.is_ipv6() {
@@ -99,5 +159,29 @@ impl SocketConfig {
                 let _ = socket.set_recv_buffer_size(self.receive_buffer);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_smaller_than_asked_for_is_told_unless_all_was_asked_for() {
+        let asked = |send_buffer, receive_buffer| SocketConfig {
+            send_buffer,
+            receive_buffer,
+            ..SocketConfig::default()
+        };
+        let granted = BufferSizes { send: 212_992, receive: 4_194_304 };
+        let short = |asked| granted.shortages(&asked).map(|it| it.to_string()).collect::<Vec<_>>();
+        assert_eq!(short(asked(0, 0)), [""; 0]);
+        assert_eq!(short(asked(212_992, 4_194_304)), [""; 0]);
+        assert_eq!(short(asked(2_147_483_647, 2_147_483_647)), [""; 0]);
+        let both = short(asked(4_194_304, 8_388_608));
+        assert!(both[0].contains("receive buffer of 4194304 bytes, not 8388608"), "{both:?}");
+        assert!(both[1].contains("send buffer of 212992 bytes, not 4194304"), "{both:?}");
+        #[cfg(target_os = "linux")]
+        assert!(both[1].ends_with("sysctl -w net.core.wmem_max=4194304"), "{both:?}");
     }
 }

@@ -22,7 +22,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-pub use config::{BufferSizes, Offload, SocketConfig};
+pub use config::{BufferSizes, Offload, Shortage, SocketConfig};
 pub use receive::{Message, ReceiveBuffers, Received};
 pub use send::SendOutcome;
 

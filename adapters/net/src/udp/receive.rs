@@ -92,6 +92,7 @@ pub(super) struct Arrival {
     from: SocketAddr,
     len: usize,
     stride: usize,
+    misread: bool,
 }
 
 impl Arrival {
@@ -99,13 +100,22 @@ impl Arrival {
         from: SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
         len: 0,
         stride: 1,
+        misread: false,
     };
 
     /// `len` bytes cut every `stride`, or one datagram when the kernel named no usable stride.
     pub(super) fn new(from: SocketAddr, len: usize, stride: Option<usize>) -> Self {
         let len = len.min(CAPACITY);
+        let misread = stride.is_some_and(|s| s == 0 || s > len);
         let stride = stride.filter(|&s| s > 0 && s < len).unwrap_or(len).max(1);
-        Self { from: canonical(from), len, stride }
+        Self { from: canonical(from), len, stride, misread }
+    }
+
+    /// Whether the kernel named a stride that is impossible: joined datagrams are not shorter than
+    /// it. Where to cut them is then unknown.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn is_misread(&self) -> bool {
+        self.misread
     }
 }
 
@@ -150,17 +160,19 @@ mod tests {
     #[test]
     fn strides_are_usable_whatever_the_kernel_says() {
         let from = "[::ffff:1.2.3.4]:5".parse().unwrap();
-        for (len, claimed, stride) in [
-            (3000, Some(1000), 1000),
-            (3000, Some(3000), 3000),
-            (3000, Some(4000), 3000),
-            (3000, Some(0), 3000),
-            (3000, None, 3000),
-            (0, None, 1),
-            (0, Some(7), 1),
+        for (len, claimed, stride, misread) in [
+            (3000, Some(1000), 1000, false),
+            (3000, Some(3000), 3000, false),
+            (3000, Some(4000), 3000, true),
+            (3000, Some(usize::MAX), 3000, true),
+            (3000, Some(0), 3000, true),
+            (3000, None, 3000, false),
+            (0, None, 1, false),
+            (0, Some(7), 1, true),
         ] {
             let arrival = Arrival::new(from, len, claimed);
             assert_eq!((arrival.len, arrival.stride), (len, stride));
+            assert_eq!(arrival.misread, misread, "{len} by {claimed:?}");
             assert_eq!(arrival.from, "1.2.3.4:5".parse().unwrap());
         }
         assert_eq!(Arrival::new(from, usize::MAX, None).len, CAPACITY);

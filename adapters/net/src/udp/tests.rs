@@ -324,6 +324,9 @@ mod on_linux {
     fn drops_are_counted() {
         let tiny = SocketConfig { receive_buffer: 4096, ..config(Offload::Segments) };
         let receiver = UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &tiny).unwrap();
+        if receiver.dropped().is_none() && cfg!(not(target_arch = "x86_64")) {
+            return; // qemu's user mode keeps the count to itself
+        }
         assert_eq!(receiver.dropped(), Some(0));
         let sender = bound("127.0.0.1:0", Offload::Batches);
         sender.send_batch(&[1; 100_000], 1000, receiver.local_addr().unwrap()).unwrap();

@@ -8,7 +8,11 @@
 //! | EIO | the way out cannot do it (no checksum offload, IPsec) | never again on this socket |
 //! | EINVAL, never accepted before | this kernel does not do it | never again on this socket |
 //! | EMSGSIZE, or EINVAL after it has worked (older kernels) | a segment exceeds the path MTU and would need fragments | not for the next batches of this size to this peer |
+//!
+//! What a kernel does without a word, misunderstanding the request, is found out beforehand
+//! ([`probe`]); and one whose strides of joined datagrams make no sense is asked to join no more.
 
+mod probe;
 mod sys;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,9 +24,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use socket2::{SockAddr, Socket};
 
 use super::config::Offload;
+use super::receive::Arrival;
 use super::send::{self, SendOutcome};
-
-pub(super) use sys::receive_batch;
 
 /// What is known about the kernel's help for one socket. Atomic so that the socket can be shared;
 /// relaxed loads and stores, since a stale value costs one failed call at most.
@@ -42,7 +45,7 @@ pub(super) struct Kernel {
 impl Kernel {
     pub(super) fn new(socket: &UdpSocket, wanted: Offload) -> Self {
         let fd = socket.as_fd();
-        let segments = wanted == Offload::Segments;
+        let segments = wanted == Offload::Segments && probe::segments_are_understood();
         if segments {
             // An old kernel has no GRO: then each message holds one datagram.
             let _ = sys::set_option(fd, libc::SOL_UDP, libc::UDP_GRO, 1);
@@ -143,6 +146,24 @@ impl Kernel {
     }
 }
 
+/// Receives up to one message per slot; answers how many came, at least one.
+pub(super) fn receive_batch(
+    socket: &UdpSocket,
+    slots: &mut [u8],
+    arrivals: &mut [Arrival],
+) -> io::Result<usize> {
+    let count = sys::receive_batch(socket, slots, arrivals)?;
+    if arrivals.iter().take(count).any(Arrival::is_misread) {
+        join_no_more(socket);
+    }
+    Ok(count)
+}
+
+/// Datagrams arrive one by one from now on. Those that nobody can part are lost, as on the wire.
+fn join_no_more(socket: &UdpSocket) {
+    let _ = sys::set_option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO, 0);
+}
+
 /// Sets the buffers past the system's limit where the process may (root), else up to it.
 pub(super) fn force_buffer_sizes(socket: &Socket, send: usize, receive: usize) {
     let fd = socket.as_fd();
@@ -197,9 +218,12 @@ pub(super) fn path_mtu_modes(socket: &UdpSocket) -> [Option<i32>; 2] {
 mod tests {
     use super::*;
 
+    /// One that cuts batches, whatever the machine under this test does.
     fn kernel() -> Kernel {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        Kernel::new(&socket, Offload::Segments)
+        let kernel = Kernel::new(&socket, Offload::Segments);
+        kernel.segments.store(true, Relaxed);
+        kernel
     }
 
     fn answer(kernel: &Kernel, code: i32, stride: usize) -> io::Result<()> {
@@ -229,6 +253,16 @@ mod tests {
             assert_eq!(refusals, PAUSE as usize);
             assert!(kernel.may_segment(near, 1350));
         }
+    }
+
+    #[test]
+    fn what_cannot_be_parted_is_not_joined_again() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Kernel::new(&socket, Offload::Segments);
+        let joins = || sys::option(socket.as_fd(), libc::SOL_UDP, libc::UDP_GRO).unwrap();
+        assert_eq!(joins(), i32::from(probe::segments_are_understood()));
+        join_no_more(&socket);
+        assert_eq!(joins(), 0);
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(super) fn send_each(
 
 /// Receives up to one message per slot with one `recvmmsg`. A slot is [`CAPACITY`] bytes.
 /// Answers how many of `arrivals` it filled, at least one.
-pub(in crate::udp) fn receive_batch(
+pub(super) fn receive_batch(
     socket: &UdpSocket,
     slots: &mut [u8],
     arrivals: &mut [Arrival],
@@ -143,7 +143,12 @@ fn options<const N: usize>(fd: BorrowedFd<'_>, level: c_int, name: c_int) -> io:
     let result = unsafe {
         libc::getsockopt(fd.as_raw_fd(), level, name, values.as_mut_ptr().cast(), &raw mut size)
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(values) }
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // An emulator may know only the first of them.
+    let whole = size as usize == size_of_val(&values);
+    whole.then_some(values).ok_or_else(|| io::ErrorKind::Unsupported.into())
 }
 
 /// Who sent a message, its length, and the stride if the kernel joined datagrams.
@@ -156,7 +161,10 @@ fn read_arrival(message: &libc::mmsghdr, name: &SockAddrStorage) -> Arrival {
     };
     let from = from.as_socket().unwrap_or_else(unknown_sender);
     let stride = control_value(&message.msg_hdr, libc::SOL_UDP, libc::UDP_GRO);
-    let stride = stride.and_then(|bytes| usize::try_from(i32::from_ne_bytes(bytes)).ok());
+    let stride = stride.map(|bytes| {
+        // Below 0 is as impossible as too large.
+        usize::try_from(i32::from_ne_bytes(bytes)).unwrap_or(usize::MAX)
+    });
     Arrival::new(from, message.msg_len as usize, stride)
 }
 
