@@ -14,7 +14,7 @@ use kcptun_tunnel::crypt::PacketCipher;
 use kcptun_tunnel::policy::{
     ClientPolicy, Dial, PolicyConfig, Request, Scavenge, ScavengeReason, SessionId, SlotId,
 };
-use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
+use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side, TunnelStats};
 
 use crate::clock::seed;
 use crate::driver::Driver;
@@ -23,7 +23,7 @@ use crate::now;
 use crate::report::{self, Reporter};
 use crate::runtime::{Runtime, Timer};
 use crate::shared::{Shared, State};
-use crate::stats::{SessionLimits, Sessions, TunnelStats};
+use crate::stats::{SessionLimits, Sessions};
 use crate::stream::Stream;
 
 /// Sessions tried for one stream before it is given up.

@@ -13,7 +13,7 @@
 //! | `relay` | [`Relay`]: a TCP connection and a stream, joined |
 //! | `public_names` | the types that adapters show, defined once |
 //! | `report` | log lines, and what is probably wrong |
-//! | `stats` | [`TunnelStats`]: the counters of a whole end; [`Sessions`]: those of each session |
+//! | `stats` | [`Sessions`]: the counters of each session; of a whole end: [`TunnelStats`] |
 //!
 //! See `kcptun-tokio` for a client and a server in twenty lines.
 
@@ -39,14 +39,13 @@ pub use lookup::{Resolve, SystemResolver};
 pub use relay::Relay;
 pub use runtime::Runtime;
 pub use server::{Server, ServerSettings};
-pub use stats::{SessionLimits, SessionStats, Sessions, TunnelStats};
+pub use stats::{SessionLimits, SessionStats, Sessions};
 pub use stream::Stream;
 
-/// The fastest FEC arithmetic that this CPU has, for [`Config::fec_kernel`], whose default is
-/// portable code.
+/// The fastest FEC arithmetic that this CPU has: what [`Config::fec_kernel`] is by default.
 #[cfg(feature = "simd")]
 pub use fec_simd::detect as detect_fec_kernel;
 pub use kcptun_net::{RemoteAddress, SocketConfig, TargetAddress};
-pub use kcptun_tunnel::Config;
 pub use kcptun_tunnel::crypt::{CipherKind, PacketCipher};
 pub use kcptun_tunnel::policy::PolicyConfig;
+pub use kcptun_tunnel::{Config, TunnelStats};

@@ -62,6 +62,10 @@ impl<R: Runtime> Relay<R> {
                 Poll::Ready(Ok(Poll::Ready(Ok(_)))) => {
                     self.rules.handle_progress(now(), Direction::TcpToStream);
                 }
+                // The peer has closed for good: nobody reads what would be sent.
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+                    self.rules.handle_end(now(), Direction::TcpToStream);
+                }
                 Poll::Ready(Ok(Poll::Ready(Err(error))) | Err(error)) => {
                     return Poll::Ready(Err(error));
                 }

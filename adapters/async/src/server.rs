@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use kcptun_net::{SocketConfig, UdpSocket};
 use kcptun_tunnel::crypt::PacketCipher;
-use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
+use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side, TunnelStats};
 
 use crate::clock::seed;
 use crate::driver::Driver;
 use crate::report::{self, Reporter};
 use crate::runtime::Runtime;
 use crate::shared::{Shared, State};
-use crate::stats::{SessionLimits, Sessions, TunnelStats};
+use crate::stats::{SessionLimits, Sessions};
 use crate::stream::Stream;
 
 /// What a server is told.

@@ -11,20 +11,18 @@ use kcptun_tunnel::crypt::PacketCipher;
 use kcptun_tunnel::policy::{
     ClientPolicy, PolicyConfig, Request, ScavengeReason, SessionId, SlotId,
 };
-use kcptun_tunnel::relay::Relay;
-use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
+use kcptun_tunnel::{Config, ConnectionKey, Event, Side, TunnelStats};
 use proto_base::Instant;
-use smux_proto::Version;
 
 use crate::clock::now;
-use crate::core::{Core, Manner};
+use crate::core::{Core, Settings};
 use crate::error::StartError;
 use crate::names::Names;
 use crate::pairs::{Pair, Phase, TunnelStream};
 use crate::plan::{Demand, Plan};
 use crate::poller::Token;
+use crate::seed;
 use crate::sockets::tag;
-use crate::{Tally, seed};
 
 /// Sessions tried for one connection before it is given up.
 const ATTEMPTS: u8 = 4;
@@ -66,9 +64,12 @@ pub struct Client {
     core: Core,
     listener: Listener,
     names: Names,
-    settings: Dialing,
+    remote: RemoteAddress,
+    /// Whether sessions have an age at which they are closed, of which the log tells.
+    scavenges: bool,
     policy: ClientPolicy,
-    plan: Plan,
+    dial_failures: u64,
+    dials_fail_since: Option<Instant>,
     /// By the number of their socket.
     sessions: Vec<Option<Session>>,
     /// Sessions whose name is being looked up.
@@ -78,13 +79,6 @@ pub struct Client {
     complain_at: Instant,
     /// Pairs that wait for a session should ask for it.
     claims_due: bool,
-}
-
-struct Dialing {
-    remote: RemoteAddress,
-    socket: SocketConfig,
-    version: u8,
-    scavenges: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -103,16 +97,10 @@ impl Client {
         let demand = Demand::Client { conn: settings.policy.conn.get() };
         let plan = Plan::fit(settings.memory, &settings.tunnel, demand)?;
         let listener = tcp::listen(&settings.listen).map_err(StartError::Listen)?;
-        let version = settings.tunnel.smux.version;
-        let endpoint =
-            Endpoint::reserved(plan.config.clone(), settings.cipher, Side::Client, seed()?)?;
-        let manner = Manner {
-            close_wait: settings.close_wait,
-            windows: version == Version::V2,
-            quiet: settings.quiet,
-        };
         let count = plan.config.max_connections;
-        let core = Core::new(endpoint, Side::Client, count, &plan, manner)?;
+        let ClientSettings { cipher, socket, close_wait, quiet, .. } = settings;
+        let core = Settings { plan, cipher, socket, close_wait, quiet };
+        let core = Core::new(Side::Client, core, count)?;
         let (remote, ports) = (settings.remote.clone(), settings.remote.ports());
         let look_up = Box::new(move || remote.resolve(ports.first()));
         let names = Names::new(settings.remote.host(), look_up).map_err(StartError::Remote)?;
@@ -131,14 +119,11 @@ impl Client {
             core,
             listener,
             names,
-            settings: Dialing {
-                remote: settings.remote,
-                socket: settings.socket,
-                version: version.number(),
-                scavenges: !settings.policy.autoexpire.is_zero(),
-            },
+            remote: settings.remote,
+            scavenges: !settings.policy.autoexpire.is_zero(),
             policy,
-            plan,
+            dial_failures: 0,
+            dials_fail_since: None,
             sessions,
             dials: Vec::with_capacity(usize::from(settings.policy.conn.get()) + 1),
             listener_ready: true,
@@ -151,7 +136,7 @@ impl Client {
     /// What was fitted into the memory.
     #[must_use]
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.core.plan
     }
 
     /// Where connections are accepted; `None` for a unix socket.
@@ -165,8 +150,11 @@ impl Client {
 
     /// Counters so far.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        Tally::of(&self.core.endpoint)
+    pub fn stats(&self) -> TunnelStats {
+        let mut stats = TunnelStats::of(&self.core.endpoint);
+        stats.dial_failures = self.dial_failures;
+        stats.dials_fail_since = self.dials_fail_since;
+        stats
     }
 
     /// Waits until something can be done, at most `longest`, and does it. A signal ends the wait.
@@ -193,34 +181,14 @@ impl Client {
     }
 
     fn wait(&mut self, longest: Duration) -> io::Result<()> {
-        let now = now();
         let may_accept = self.listener_ready && self.core.pairs.has_room();
-        let is_busy = self.core.pairs.waiting() > 0
-            || self.core.sockets.has_input()
-            || self.claims_due
-            || (may_accept && self.accept_at.is_none());
+        let is_work = self.claims_due || (may_accept && self.accept_at.is_none());
         let dials = self.dials.first().filter(|_| !self.names.is_literal()).map(|&(_, at)| at);
         let accept = self.accept_at.filter(|_| may_accept);
-        let due = [self.core.poll_timeout(), self.policy.poll_timeout(), dials, accept]
-            .into_iter()
-            .fold(None, Instant::earliest);
-        let pause = due.map_or(longest, |at| at.since(now).min(longest));
-        let micros = if is_busy { 0 } else { u64::try_from(pause.as_micros()).unwrap_or(u64::MAX) };
-        let Self { core, listener_ready, .. } = self;
-        let Core { poller, sockets, pairs, .. } = core;
-        poller.wait(micros, |token, readiness| match token {
-            Token::Listener => *listener_ready = true,
-            Token::Names => {}
-            Token::Udp(at) => sockets.wake(at, readiness.readable, readiness.writable),
-            Token::Pair(at) => {
-                if let Some(pair) = pairs.get(at) {
-                    pair.tcp_readable |= readiness.readable;
-                    pair.tcp_writable |= readiness.writable;
-                    pair.is_hung_up |= readiness.hung_up;
-                    pairs.wake(at);
-                }
-            }
-        })
+        let due = [self.policy.poll_timeout(), dials, accept];
+        let due = due.into_iter().fold(None, Instant::earliest);
+        self.listener_ready |= self.core.wait(longest, due, is_work)?;
+        Ok(())
     }
 
     fn handle_events(&mut self) {
@@ -235,7 +203,7 @@ impl Client {
                 Event::Suspect => self.policy.handle_suspect(session.id),
                 Event::Recovered => self.policy.handle_recovered(session.id),
                 Event::Closed(_) => {
-                    if self.settings.scavenges {
+                    if self.scavenges {
                         tracing::info!("scavenger: session normally closed: {}", session.remote);
                     }
                     self.forget(found);
@@ -272,20 +240,11 @@ impl Client {
                     return;
                 }
             };
-            let Manner { close_wait, windows, .. } = self.core.manner;
-            let pair = Pair::new(
-                Phase::AwaitsSession(SlotId(0)),
-                Some(tcp),
-                Relay::new(close_wait, windows),
-            );
+            let rules = self.core.rules();
+            let pair = Pair::new(Phase::AwaitsSession(SlotId(0)), Some(tcp), rules);
             if let Some(at) = self.core.pairs.insert(pair) {
-                let added = self
-                    .core
-                    .pairs
-                    .get(at)
-                    .and_then(|pair| pair.tcp.as_ref())
-                    .map(|tcp| self.core.poller.add(tcp, Token::Pair(at)));
-                match added {
+                let tcp = self.core.pairs.get(at).and_then(|pair| pair.tcp.as_ref());
+                match tcp.map(|tcp| self.core.poller.add(tcp, Token::Pair(at))) {
                     Some(Ok(())) => self.request(at),
                     _ => self.core.end(at, true),
                 }
@@ -348,11 +307,7 @@ impl Client {
             return false;
         };
         self.core.pairs.join(at, TunnelStream { key, id: stream, remote, session: Some(id) });
-        if let Some(pair) = self.core.pairs.get(at) {
-            pair.phase = Phase::Joined;
-        }
-        self.core.announce(at);
-        self.core.pairs.wake(at);
+        self.core.join(at);
         true
     }
 
@@ -408,12 +363,15 @@ impl Client {
         while let Some((id, _)) = self.dials.pop() {
             match self.connect(id) {
                 Ok(session) => {
+                    self.dials_fail_since = None;
                     if !self.policy.handle_dialed(now(), id) {
                         self.core.endpoint.close(session.key);
                     }
                 }
                 Err(error) => {
                     tracing::warn!("re-connecting: {error}");
+                    self.dial_failures += 1;
+                    self.dials_fail_since.get_or_insert(now());
                     self.policy.handle_dial_failed(now(), id);
                 }
             }
@@ -429,15 +387,14 @@ impl Client {
         let known = self.names.known();
         let random = seed()?;
         let random = u32::from_le_bytes([random[0], random[7], random[13], random[29]]);
-        let port = self.settings.remote.ports().pick(random);
-        let (socket, remote) = bind_first(known.as_slice(), port, &self.settings.socket)?;
+        let port = self.remote.ports().pick(random);
+        let (socket, remote) = bind_first(known.as_slice(), port, self.core.sockets.config())?;
         let local = socket.local_addr()?;
         self.core.poller.add(socket.as_std(), Token::Udp(at))?;
         let key = self.core.endpoint.connect(now(), tag(remote, at));
         let key = key.map_err(|_| io::Error::from(io::ErrorKind::QuotaExceeded))?;
         self.core.sockets.insert(at, socket);
-        let version = self.settings.version;
-        tracing::info!("smux version: {version} on connection: {local} -> {remote}");
+        self.core.announce_session(local, remote);
         let session = Session { id, key, remote };
         self.sessions[at as usize] = Some(session);
         Ok(session)
@@ -462,7 +419,7 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client").field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Client").field("plan", &self.core.plan).finish_non_exhaustive()
     }
 }
 

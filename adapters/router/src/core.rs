@@ -1,33 +1,37 @@
-//! What both roles do: datagrams to and from the endpoint, bytes between streams and connections.
+//! What both roles do: waiting, deadlines, events, and each pair's turn.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use kcptun_net::SocketConfig;
+use kcptun_tunnel::crypt::PacketCipher;
 use kcptun_tunnel::policy::SessionId;
-use kcptun_tunnel::relay::{Action, Direction};
+use kcptun_tunnel::relay::{Action, Direction, Relay};
 use kcptun_tunnel::report::{Level, Report, Reporter};
-use kcptun_tunnel::{ConnectionKey, Endpoint, Event, Side, StreamError, StreamId};
+use kcptun_tunnel::{ConnectionKey, Endpoint, Event, Side, StreamId};
 use proto_base::Instant;
+use smux_proto::Version;
 
 use crate::clock::now;
-use crate::pairs::{Pair, Pairs, Phase, TunnelStream};
+use crate::error::StartError;
+use crate::pairs::{Pairs, Phase, TunnelStream};
 use crate::plan::Plan;
-use crate::poller::Poller;
+use crate::poller::{Poller, Token};
+use crate::pump::{inward, log_stream, outward};
+use crate::seed;
 use crate::sockets::{Sockets, untag};
 use crate::tcp::Tcp;
 
-/// Bytes read from TCP at once: what one frame takes.
-const PIECE: usize = 16_384;
-/// Pieces moved in each direction of a pair before others get their turn.
-const TURN: usize = 8;
-
-/// How pairs are treated.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Manner {
+/// What both roles are told.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) plan: Plan,
+    pub(crate) cipher: PacketCipher,
+    /// UDP socket options.
+    pub(crate) socket: SocketConfig,
     /// `--closewait`
     pub(crate) close_wait: Duration,
-    /// Whether streams have windows (smux 2).
-    pub(crate) windows: bool,
     /// No lines about single streams.
     pub(crate) quiet: bool,
 }
@@ -39,8 +43,11 @@ pub(crate) struct Core {
     pub(crate) endpoint: Endpoint,
     pub(crate) sockets: Sockets,
     pub(crate) pairs: Pairs,
-    pub(crate) manner: Manner,
+    pub(crate) plan: Plan,
     side: Side,
+    version: Version,
+    close_wait: Duration,
+    quiet: bool,
     reporter: Reporter,
     /// Sessions that have one stream less, for the client's policy.
     pub(crate) released: Vec<SessionId>,
@@ -49,24 +56,54 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(
-        endpoint: Endpoint,
-        side: Side,
-        sockets: usize,
-        plan: &Plan,
-        manner: Manner,
-    ) -> io::Result<Self> {
+    /// Takes all memory. `sockets`: how many there may be at a time.
+    pub(crate) fn new(side: Side, settings: Settings, sockets: usize) -> Result<Self, StartError> {
+        let Settings { plan, cipher, socket, close_wait, quiet } = settings;
         Ok(Self {
             poller: Poller::new()?,
-            endpoint,
-            sockets: Sockets::new(sockets),
+            endpoint: Endpoint::reserved(plan.config.clone(), cipher, side, seed()?)?,
+            sockets: Sockets::new(sockets, socket),
             pairs: Pairs::new(plan.pairs),
-            manner,
             side,
+            version: plan.config.smux.version,
+            close_wait,
+            quiet,
             reporter: Reporter::new(side),
             released: Vec::with_capacity(plan.pairs),
             half_closed_at: None,
+            plan,
         })
+    }
+
+    /// Waits until something changes, at most `longest` and until something is `due`; not at all
+    /// when there `is_work` already. `true`: connections may have come.
+    pub(crate) fn wait(
+        &mut self,
+        longest: Duration,
+        due: Option<Instant>,
+        is_work: bool,
+    ) -> io::Result<bool> {
+        let now = now();
+        let due = Instant::earliest(self.poll_timeout(), due);
+        let pause = due.map_or(longest, |at| at.since(now).min(longest));
+        let is_busy = is_work || self.pairs.waiting() > 0 || self.sockets.has_input();
+        let micros = if is_busy { 0 } else { u64::try_from(pause.as_micros()).unwrap_or(u64::MAX) };
+        let mut has_connections = false;
+        let Self { poller, sockets, pairs, .. } = self;
+        poller.wait(micros, |token, readiness| match token {
+            Token::Listener => has_connections = true,
+            Token::Names => {}
+            Token::Udp(at) => sockets.wake(at, readiness.readable, readiness.writable),
+            Token::Pair(at) => {
+                if let Some(pair) = pairs.get(at) {
+                    pair.tcp_readable |= readiness.readable;
+                    pair.tcp_writable |= readiness.writable;
+                    pair.is_hung_up |= readiness.hung_up;
+                    pairs.wake(at);
+                }
+            }
+        })?;
+        Ok(has_connections)
     }
 
     /// Lets deadlines pass.
@@ -113,16 +150,18 @@ impl Core {
         if let Some(report) = self.reporter.check(now(), &self.endpoint) {
             write(&report);
         }
+        self.sockets.report();
         None
     }
 
+    /// Writes the line about a new session.
+    pub(crate) fn announce_session(&self, local: SocketAddr, remote: SocketAddr) {
+        let version = self.version.number();
+        tracing::info!("smux version: {version} on connection: {local} -> {remote}");
+    }
+
     /// Writes the line that an event deserves.
-    pub(crate) fn report(
-        &mut self,
-        key: ConnectionKey,
-        remote: std::net::SocketAddr,
-        event: &Event,
-    ) {
+    pub(crate) fn report(&mut self, key: ConnectionKey, remote: SocketAddr, event: &Event) {
         let remote = untag(remote).1;
         if let Some(report) = self.reporter.observe(now(), &self.endpoint, key, remote, event) {
             write(&report);
@@ -142,15 +181,20 @@ impl Core {
         }
     }
 
-    /// Gives a pair its stream; bytes pass as soon as it is in [`Phase::Joined`].
-    pub(crate) fn announce(&mut self, at: u32) {
-        if self.manner.quiet {
-            return;
+    /// Rules for a new pair.
+    pub(crate) fn rules(&self) -> Relay {
+        // In smux 2 streams have windows.
+        Relay::new(self.close_wait, self.version == Version::V2)
+    }
+
+    /// Lets bytes pass between a pair's connection and its stream.
+    pub(crate) fn join(&mut self, at: u32) {
+        let Some(pair) = self.pairs.get(at) else { return };
+        pair.phase = Phase::Joined;
+        if !self.quiet {
+            log_stream(self.side, pair, "opened", None);
         }
-        let side = self.side;
-        if let Some(pair) = self.pairs.get(at) {
-            log_stream(side, pair, "opened", None);
-        }
+        self.pairs.wake(at);
     }
 
     /// Ends a pair. `reset`: the connection is cut off instead of ended in peace.
@@ -168,7 +212,7 @@ impl Core {
     }
 
     /// When something is to be done next.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&self) -> Option<Instant> {
         let endpoint = if self.sockets.is_full() { None } else { self.endpoint.poll_timeout() };
         [endpoint, self.sockets.poll_timeout(), self.half_closed_at]
             .into_iter()
@@ -223,7 +267,7 @@ impl Core {
                     }
                 }
                 Some(action) => {
-                    if !self.manner.quiet {
+                    if !self.quiet {
                         log_stream(self.side, pair, "closed", failure);
                     }
                     self.end(at, action == Action::ResetAll);
@@ -254,86 +298,6 @@ impl Core {
                 (pair.stream_readable, pair.stream_writable) = (true, true);
                 self.pairs.wake(at);
             }
-        }
-    }
-}
-
-/// TCP to the stream. `true`: there may be more.
-fn outward(endpoint: &mut Endpoint, pair: &mut Pair) -> io::Result<bool> {
-    let (Some(tcp), Some(TunnelStream { key, id, .. })) = (&mut pair.tcp, pair.stream) else {
-        return Ok(false);
-    };
-    for _ in 0..TURN {
-        let is_open = pair.rules.is_open(Direction::TcpToStream);
-        if !is_open || !pair.tcp_readable || !pair.stream_writable {
-            return Ok(false);
-        }
-        let read = endpoint.write_with(now(), key, id, PIECE, |slot| match tcp.read(slot) {
-            Ok(count) => (count, Ok(count)),
-            Err(error) => (0, Err(error)),
-        });
-        match read {
-            Ok(Ok(0)) => pair.rules.handle_end(now(), Direction::TcpToStream),
-            Ok(Ok(_)) => pair.rules.handle_progress(now(), Direction::TcpToStream),
-            Ok(Err(error)) => match error.kind() {
-                io::ErrorKind::WouldBlock => pair.tcp_readable = false,
-                io::ErrorKind::Interrupted => {}
-                _ => return Err(error),
-            },
-            Err(StreamError::Blocked) => pair.stream_writable = false,
-            Err(_) if pair.has_ended => return Err(io::ErrorKind::BrokenPipe.into()),
-            Err(_) => return Err(io::ErrorKind::ConnectionReset.into()),
-        }
-    }
-    Ok(true)
-}
-
-/// The stream to TCP. `true`: there may be more.
-fn inward(endpoint: &mut Endpoint, pair: &mut Pair) -> io::Result<bool> {
-    let (Some(tcp), Some(TunnelStream { key, id, .. })) = (&mut pair.tcp, pair.stream) else {
-        return Ok(false);
-    };
-    for _ in 0..TURN {
-        let is_open = pair.rules.is_open(Direction::StreamToTcp);
-        if !is_open || !pair.tcp_writable || !pair.stream_readable {
-            return Ok(false);
-        }
-        let written = endpoint.read_with(now(), key, id, |bytes| match tcp.write(bytes) {
-            Ok(count) => (count, Ok(())),
-            Err(error) => (0, Err(error)),
-        });
-        match written {
-            Ok(Ok(())) => pair.rules.handle_progress(now(), Direction::StreamToTcp),
-            Ok(Err(error)) => match error.kind() {
-                io::ErrorKind::WouldBlock => pair.tcp_writable = false,
-                io::ErrorKind::Interrupted => {}
-                _ => return Err(error),
-            },
-            Err(StreamError::Blocked) => pair.stream_readable = false,
-            Err(StreamError::Finished) => pair.rules.handle_end(now(), Direction::StreamToTcp),
-            Err(_) if pair.has_ended => pair.rules.handle_end(now(), Direction::StreamToTcp),
-            Err(_) => return Err(io::ErrorKind::ConnectionReset.into()),
-        }
-    }
-    Ok(true)
-}
-
-/// The lines of the original about single streams.
-fn log_stream(side: Side, pair: &Pair, what: &str, failure: Option<&io::Error>) {
-    let (Some(tcp), Some(stream)) = (&pair.tcp, &pair.stream) else { return };
-    let (tcp, remote, number) = (tcp.peer(), stream.remote, stream.id.wire());
-    match side {
-        Side::Client => {
-            if let Some(error) = failure {
-                tracing::info!("pipe: {error} in: {tcp} out: {remote}({number})");
-            }
-            tracing::info!("stream {what} in: {tcp} out: {remote}({number})");
-        }
-        Side::Server => {
-            if let Some(error) = failure {
-                tracing::info!("pipe: {error} in: {remote}({number}) out: {tcp}");
-            }
-            tracing::info!("stream {what} in: {remote}({number}) out: {tcp}");
         }
     }
 }

@@ -9,16 +9,17 @@
 //! | module | what happens there |
 //! |---|---|
 //! | `plan` | [`Plan`]: what fits |
-//! | `poller` | epoll, edge by edge |
+//! | `poller` | epoll or kqueue, edge by edge |
 //! | `sockets` | UDP sockets, and batches between them and the endpoint |
 //! | `pairs` | the table of TCP connections and their streams |
 //! | `tcp` | TCP connections and unix streams, without waiting |
+//! | `pump` | bytes between a connection and its stream |
 //! | `core` | what both roles do |
 //! | `client`, `server` | [`Client`], [`Server`] |
 //! | `names` | looking a name up beside the loop |
 //!
 //! The protocol, the client's policy, the rules of half-closed connections and the words of the log
-//! are those of `kcptun-tunnel`, as in the asynchronous adapters. Linux and Android.
+//! are those of `kcptun-tunnel`, as in the asynchronous adapters. Linux, Android, FreeBSD and macOS.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -47,27 +48,35 @@
 //!
 //! Not fixed: what the C library takes for looking names up, in a thread of its own that exists only
 //! if the remote or target is a name, and the text of an error that names an address.
-#![forbid(unsafe_code)]
-#![cfg(any(target_os = "linux", target_os = "android"))]
+#![deny(unsafe_code)]
+#![cfg(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "freebsd",
+    target_os = "macos"
+))]
 
 mod client;
 mod clock;
 mod core;
 mod error;
+mod lock;
 mod names;
 mod pairs;
 mod plan;
 mod poller;
+mod pump;
 mod server;
 mod sockets;
-mod tally;
 mod tcp;
 
 pub use client::{Client, ClientSettings};
+pub use clock::now;
 pub use error::StartError;
+pub use kcptun_tunnel::TunnelStats;
+pub use lock::{LockError, lock_memory};
 pub use plan::{Demand, Plan, TooSmall};
 pub use server::{Server, ServerSettings};
-pub use tally::Tally;
 
 use std::io;
 
@@ -76,14 +85,4 @@ fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(|_| io::Error::from(io::ErrorKind::Unsupported))?;
     Ok(seed)
-}
-
-/// Locks all memory that the process has taken, touching it on the way.
-///
-/// # Errors
-/// When the process may not: it needs the right (`CAP_IPC_LOCK`) or a limit (`ulimit -l`) that is
-/// high enough.
-pub fn lock_memory() -> io::Result<()> {
-    rustix::mm::mlockall(rustix::mm::MlockAllFlags::CURRENT)?;
-    Ok(())
 }

@@ -8,13 +8,11 @@ use std::time::Duration;
 
 use kcptun_net::{BindAddress, SocketConfig, TargetAddress, UdpSocket, tcp};
 use kcptun_tunnel::crypt::PacketCipher;
-use kcptun_tunnel::relay::Relay;
-use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side};
+use kcptun_tunnel::{Config, ConnectionKey, Event, Side, TunnelStats};
 use proto_base::Instant;
-use smux_proto::Version;
 
 use crate::clock::now;
-use crate::core::{Core, Manner};
+use crate::core::{Core, Settings};
 use crate::error::StartError;
 use crate::names::Names;
 use crate::pairs::{Pair, Phase, TunnelStream};
@@ -22,7 +20,6 @@ use crate::plan::{Demand, Plan};
 use crate::poller::Token;
 use crate::sockets::untag;
 use crate::tcp::Tcp;
-use crate::{Tally, seed};
 
 /// Rounds of work before the poller is asked again.
 const ROUNDS: usize = 8;
@@ -56,8 +53,6 @@ pub struct Server {
     core: Core,
     target: TargetAddress,
     names: Option<Names>,
-    version: u8,
-    plan: Plan,
     locals: Vec<SocketAddr>,
     /// Sessions, for the log.
     known: HashMap<ConnectionKey, SocketAddr>,
@@ -75,15 +70,10 @@ impl Server {
     pub fn new(settings: ServerSettings) -> Result<Self, StartError> {
         let plan = Plan::fit(settings.memory, &settings.tunnel, Demand::Server)?;
         let sockets = bind_all(&settings).map_err(StartError::Listen)?;
-        let version = settings.tunnel.smux.version;
-        let endpoint =
-            Endpoint::reserved(plan.config.clone(), settings.cipher, Side::Server, seed()?)?;
-        let manner = Manner {
-            close_wait: settings.close_wait,
-            windows: version == Version::V2,
-            quiet: settings.quiet,
-        };
-        let mut core = Core::new(endpoint, Side::Server, sockets.len(), &plan, manner)?;
+        let count = plan.config.max_connections;
+        let ServerSettings { cipher, socket, close_wait, quiet, .. } = settings;
+        let core = Settings { plan, cipher, socket, close_wait, quiet };
+        let mut core = Core::new(Side::Server, core, sockets.len())?;
         let mut locals = Vec::with_capacity(sockets.len());
         for socket in sockets {
             let Some(at) = core.sockets.vacancy() else { break };
@@ -102,13 +92,10 @@ impl Server {
         if let Some(source) = names.as_ref().and_then(Names::source) {
             core.poller.add(source, Token::Names)?;
         }
-        let count = plan.config.max_connections;
         Ok(Self {
             core,
             target: settings.target,
             names,
-            version: version.number(),
-            plan,
             locals,
             known: HashMap::with_capacity(2 * count + 1),
             incoming: VecDeque::with_capacity(count + 1),
@@ -119,7 +106,7 @@ impl Server {
     /// What was fitted into the memory.
     #[must_use]
     pub fn plan(&self) -> &Plan {
-        &self.plan
+        &self.core.plan
     }
 
     /// Where datagrams are received.
@@ -130,8 +117,8 @@ impl Server {
 
     /// Counters so far.
     #[must_use]
-    pub fn tally(&self) -> Tally {
-        Tally::of(&self.core.endpoint)
+    pub fn stats(&self) -> TunnelStats {
+        TunnelStats::of(&self.core.endpoint)
     }
 
     /// Waits until something can be done, at most `longest`, and does it. A signal ends the wait.
@@ -158,26 +145,9 @@ impl Server {
     }
 
     fn wait(&mut self, longest: Duration) -> io::Result<()> {
-        let now = now();
-        let is_busy = self.core.pairs.waiting() > 0
-            || self.core.sockets.has_input()
-            || (!self.incoming.is_empty() && self.core.pairs.has_room());
-        let due = Instant::earliest(self.core.poll_timeout(), self.names_at);
-        let pause = due.map_or(longest, |at| at.since(now).min(longest));
-        let micros = if is_busy { 0 } else { u64::try_from(pause.as_micros()).unwrap_or(u64::MAX) };
-        let Core { poller, sockets, pairs, .. } = &mut self.core;
-        poller.wait(micros, |token, readiness| match token {
-            Token::Listener | Token::Names => {}
-            Token::Udp(at) => sockets.wake(at, readiness.readable, readiness.writable),
-            Token::Pair(at) => {
-                if let Some(pair) = pairs.get(at) {
-                    pair.tcp_readable |= readiness.readable;
-                    pair.tcp_writable |= readiness.writable;
-                    pair.is_hung_up |= readiness.hung_up;
-                    pairs.wake(at);
-                }
-            }
-        })
+        let is_work = !self.incoming.is_empty() && self.core.pairs.has_room();
+        self.core.wait(longest, self.names_at, is_work)?;
+        Ok(())
     }
 
     fn handle_events(&mut self) {
@@ -189,8 +159,7 @@ impl Server {
                 let (at, remote) = untag(tagged);
                 tracing::info!("remote address: {remote}");
                 if let Some(local) = self.core.sockets.local_addr(at) {
-                    let version = self.version;
-                    tracing::info!("smux version: {version} on connection: {local} -> {remote}");
+                    self.core.announce_session(local, remote);
                 }
             }
             // One that ends with its first datagram is gone before it could be known.
@@ -219,8 +188,7 @@ impl Server {
                 self.incoming.pop_front();
                 continue;
             };
-            let Manner { close_wait, windows, .. } = self.core.manner;
-            let pair = Pair::new(Phase::AwaitsName, None, Relay::new(close_wait, windows));
+            let pair = Pair::new(Phase::AwaitsName, None, self.core.rules());
             let remote =
                 self.core.endpoint.remote(key).map_or(([0; 4], 0).into(), |it| untag(it).1);
             let Some(at) = self.core.pairs.insert(pair) else { return };
@@ -257,7 +225,7 @@ impl Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Server").field("plan", &self.core.plan).finish_non_exhaustive()
     }
 }
 
@@ -317,8 +285,7 @@ fn adopt(core: &mut Core, at: u32, tcp: Tcp, phase: Phase) {
     pair.tcp = Some(tcp);
     pair.phase = phase;
     if phase == Phase::Joined {
-        core.announce(at);
-        core.pairs.wake(at);
+        core.join(at);
     } else {
         // The system tells when it stands or has failed.
         pair.tcp_writable = false;
@@ -334,11 +301,7 @@ fn go_on_connecting(core: &mut Core, names: Option<&Names>, target: &TargetAddre
         return;
     }
     match pair.tcp.as_ref().map(Tcp::end_connect) {
-        Some(Ok(())) => {
-            pair.phase = Phase::Joined;
-            core.announce(at);
-            core.pairs.wake(at);
-        }
+        Some(Ok(())) => core.join(at),
         Some(Err(error)) => {
             pair.tcp = None;
             let has_more = names.is_some_and(|names| names.known().as_slice().len() > number + 1);

@@ -7,7 +7,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-use kcptun_net::{ReceiveBuffers, Received, UdpSocket};
+use kcptun_net::{BufferSizes, ReceiveBuffers, Received, Shortage, SocketConfig, UdpSocket};
 use kcptun_tunnel::socket::SocketHealth;
 use kcptun_tunnel::{Endpoint, TransmitBatch};
 use proto_base::Instant;
@@ -28,6 +28,9 @@ struct Udp {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     list: Vec<Option<Udp>>,
+    config: SocketConfig,
+    /// The buffers of a new socket, of which nothing was said yet.
+    granted: Option<BufferSizes>,
     batch: TransmitBatch,
     buffers: ReceiveBuffers,
     /// The part of the batch that its socket did not take, and to whom it goes.
@@ -37,11 +40,11 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    pub(crate) fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize, config: SocketConfig) -> Self {
         let mut list = Vec::with_capacity(count);
         list.resize_with(count, || None);
         let (batch, buffers) = (TransmitBatch::new(), ReceiveBuffers::new(MESSAGES));
-        Self { list, batch, buffers, unsent: None, lost: None }
+        Self { list, config, granted: None, batch, buffers, unsent: None, lost: None }
     }
 
     /// A place without socket.
@@ -51,6 +54,7 @@ impl Sockets {
     }
 
     pub(crate) fn insert(&mut self, at: u32, socket: UdpSocket) {
+        self.granted = socket.buffer_sizes().ok();
         if let Some(place) = self.list.get_mut(at as usize) {
             let health = SocketHealth::default();
             *place = Some(Udp { socket, is_readable: true, is_writable: true, health });
@@ -69,6 +73,19 @@ impl Sockets {
 
     pub(crate) fn local_addr(&self, at: u32) -> Option<SocketAddr> {
         self.list.get(at as usize)?.as_ref()?.socket.local_addr().ok()
+    }
+
+    /// How sockets are to be made.
+    pub(crate) fn config(&self) -> &SocketConfig {
+        &self.config
+    }
+
+    /// Says, once in a process, that the system granted smaller buffers than asked for.
+    pub(crate) fn report(&mut self) {
+        if let Some(granted) = self.granted.take() {
+            let shortages = granted.shortages(&self.config);
+            shortages.filter(Shortage::is_first).for_each(|it| tracing::warn!("{it}"));
+        }
     }
 
     pub(crate) fn wake(&mut self, at: u32, readable: bool, writable: bool) {

@@ -13,7 +13,8 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 /// A connection of either kind.
 #[derive(Debug)]
 pub(crate) enum Tcp {
-    Tcp(TcpStream),
+    /// With the other side's address, which the system does not tell any more once it is gone.
+    Tcp(TcpStream, SocketAddr),
     Unix(UnixStream),
 }
 
@@ -22,11 +23,11 @@ impl Tcp {
     pub(crate) fn accept(listener: &Listener) -> io::Result<Self> {
         let tcp = match listener {
             Listener::Tcp(listener) => {
-                let (tcp, _) = listener.accept()?;
+                let (tcp, peer) = listener.accept()?;
                 tcp.set_nonblocking(true)?;
                 // A connection that is gone already shows that when it is used.
                 let _ = tune_stream(&tcp);
-                Self::Tcp(tcp)
+                Self::Tcp(tcp, peer)
             }
             Listener::Unix(listener) => {
                 let (unix, _) = listener.accept()?;
@@ -43,13 +44,13 @@ impl Tcp {
         socket.set_nonblocking(true)?;
         match socket.connect(&to.into()) {
             Err(error) if error.raw_os_error() != Some(IN_PROGRESS) => Err(error),
-            _ => Ok(Self::Tcp(socket.into())),
+            _ => Ok(Self::Tcp(socket.into(), to)),
         }
     }
 
     /// Whether a connection that was begun stands.
     pub(crate) fn end_connect(&self) -> io::Result<()> {
-        let Self::Tcp(tcp) = self else { return Ok(()) };
+        let Self::Tcp(tcp, _) = self else { return Ok(()) };
         tcp.take_error()?.map_or(Ok(()), Err)?;
         let _ = tune_stream(tcp);
         Ok(())
@@ -57,28 +58,28 @@ impl Tcp {
 
     pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.read(buffer),
+            Self::Tcp(tcp, _) => tcp.read(buffer),
             Self::Unix(unix) => unix.read(buffer),
         }
     }
 
     pub(crate) fn write(&mut self, data: &[u8]) -> io::Result<usize> {
         match self {
-            Self::Tcp(tcp) => tcp.write(data),
+            Self::Tcp(tcp, _) => tcp.write(data),
             Self::Unix(unix) => unix.write(data),
         }
     }
 
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         match self {
-            Self::Tcp(tcp) => tcp.shutdown(Shutdown::Write),
+            Self::Tcp(tcp, _) => tcp.shutdown(Shutdown::Write),
             Self::Unix(unix) => unix.shutdown(Shutdown::Write),
         }
     }
 
     /// Makes the coming close a reset.
     pub(crate) fn reset_on_drop(&self) {
-        if let Self::Tcp(tcp) = self {
+        if let Self::Tcp(tcp, _) = self {
             // Without it the close is an orderly one, the second best.
             let _ = SockRef::from(tcp).set_linger(Some(Duration::ZERO));
         }
@@ -87,7 +88,7 @@ impl Tcp {
     /// What broke the connection, told once.
     pub(crate) fn error(&self) -> Option<io::Error> {
         match self {
-            Self::Tcp(tcp) => tcp.take_error().ok().flatten(),
+            Self::Tcp(tcp, _) => tcp.take_error().ok().flatten(),
             Self::Unix(unix) => unix.take_error().ok().flatten(),
         }
     }
@@ -95,7 +96,7 @@ impl Tcp {
     /// The other side, for logs.
     pub(crate) fn peer(&self) -> Peer {
         match self {
-            Self::Tcp(tcp) => Peer(tcp.peer_addr().ok()),
+            Self::Tcp(_, peer) => Peer(Some(*peer)),
             Self::Unix(_) => Peer(None),
         }
     }
@@ -104,7 +105,7 @@ impl Tcp {
 impl AsFd for Tcp {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
-            Self::Tcp(tcp) => tcp.as_fd(),
+            Self::Tcp(tcp, _) => tcp.as_fd(),
             Self::Unix(unix) => unix.as_fd(),
         }
     }

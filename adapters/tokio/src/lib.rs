@@ -39,9 +39,8 @@
 //! # }
 //! ```
 //!
-//! FEC is several times faster with the vector unit of the CPU: say
-//! `Config { fec_kernel: kcptun_tokio::detect_fec_kernel(), ..Config::default() }` (feature `simd`,
-//! on by default).
+//! FEC takes the vector unit that it finds in the CPU and is several times faster by it (feature
+//! `simd`, on by default).
 //!
 //! A [`Stream`] is `Send + 'static`, so it may be moved to any task. Everything that is not a
 //! socket, a timer or a task is in `kcptun-async`, and the protocol itself in `kcptun-tunnel`.

@@ -17,7 +17,8 @@ pub struct Config {
     pub kcp: kcp_proto::Config,
     /// Shape of the FEC groups sent; `None` sends none. Incoming groups may have any shape.
     pub fec: Option<Shape>,
-    /// Arithmetic for FEC.
+    /// Arithmetic for FEC. The default is the fastest that this CPU can run with the feature `simd`,
+    /// and portable code without it.
     pub fec_kernel: fec_proto::Kernel,
     /// Settings of smux. Its `max_frame` (newest kcptun: `--framesize`) bounds what one read of a
     /// TCP connection makes a frame of; frames of more than 16,376 bytes are never made.
@@ -40,7 +41,7 @@ impl Default for Config {
             mtu: 1350,
             kcp: kcp_proto::Config::default(),
             fec: Shape::new(10, 3).unwrap_or(None),
-            fec_kernel: fec_proto::Kernel::PORTABLE,
+            fec_kernel: fastest_kernel(),
             smux: smux_proto::Config::default(),
             compression: cfg!(feature = "snappy"),
             rate_limit: None,
@@ -48,6 +49,16 @@ impl Default for Config {
             max_connections: 65_536,
         }
     }
+}
+
+#[cfg(feature = "simd")]
+fn fastest_kernel() -> fec_proto::Kernel {
+    fec_simd::detect()
+}
+
+#[cfg(not(feature = "simd"))]
+fn fastest_kernel() -> fec_proto::Kernel {
+    fec_proto::Kernel::PORTABLE
 }
 
 impl Config {
@@ -104,3 +115,18 @@ impl fmt::Display for ConfigError {
 }
 
 impl core::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The kernel is taken by default, and only where the feature is on.
+    #[test]
+    fn the_default_kernel_is_the_fastest_of_the_build() {
+        let name = Config::default().fec_kernel.name();
+        #[cfg(feature = "simd")]
+        assert_eq!(name, fec_simd::detect().name());
+        #[cfg(not(feature = "simd"))]
+        assert_eq!(name, fec_proto::Kernel::PORTABLE.name());
+    }
+}

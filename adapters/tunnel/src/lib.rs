@@ -58,7 +58,8 @@
 //! What stands beside it: [`policy`] (which session serves a new TCP connection), [`relay`] (how a
 //! TCP connection and a stream end together), [`socket`] (a socket that fails), `pace` (the rate
 //! limit), `timer` (the wheel), `shard` (the memory that all connections of an endpoint share),
-//! `variety` (a kindness to receivers of the original).
+//! `variety` (a kindness to receivers of the original), [`snmp`] (the counters as the original writes
+//! them).
 //!
 //! # What no peer can do
 //!
@@ -93,6 +94,7 @@ pub mod report;
 mod shard;
 #[cfg(feature = "snappy")]
 pub mod snappy;
+pub mod snmp;
 pub mod socket;
 mod sorted;
 mod stats;
@@ -105,5 +107,5 @@ pub use config::{Config, ConfigError};
 pub use endpoint::{Endpoint, Full, Side};
 pub use event::{CloseReason, Event, StreamError, StreamId};
 pub use smux_proto::StreamStats;
-pub use stats::{CloseStats, ConnectionFigures, ConnectionStats, EndpointStats};
+pub use stats::{CloseStats, ConnectionFigures, ConnectionStats, EndpointStats, TunnelStats};
 pub use table::ConnectionKey;

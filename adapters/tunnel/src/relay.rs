@@ -38,7 +38,9 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(600);
 /// a peer that reads no more opens no window. With smux 1 our bytes vanish unnoticed at a peer that
 /// closed for good (each one up to 2024, and the newest too when its TCP side broke). So with smux
 /// 1 and a `closewait` the direction from TCP to the stream ends that long after the peer's FIN
-/// whatever it moves, as in 2024; a download that its user gave up does not run on to its end.
+/// whatever it moves, as in 2024; a download that its user gave up does not run on to its end. A peer
+/// of this kind says with a second FIN that nobody reads any more, on which the direction ends at
+/// once.
 ///
 /// # Example
 ///

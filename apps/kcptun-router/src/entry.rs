@@ -8,16 +8,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use kcptun_config::options::Side;
+use kcptun_config::snmp_log::SnmpWriter;
 use kcptun_config::{
-    ClientConfig, CommonConfig, Outcome, Parsed, Problems, ServerConfig, Warning, settings,
+    ClientConfig, CommonConfig, Memory, Outcome, Parsed, Problems, ServerConfig, Warning, settings,
 };
 use kcptun_router_driver::{
-    Client, ClientSettings, Server, ServerSettings, StartError, lock_memory,
+    Client, ClientSettings, Server, ServerSettings, StartError, lock_memory, now,
 };
 use kcptun_tunnel::policy::PolicyConfig;
 
 use crate::log::Log;
-use crate::memory::Memory;
 use crate::operate::{self, Signals};
 
 const USAGE: &str = "\
@@ -27,13 +27,6 @@ Usage: kcptun-router client [OPTIONS]    also as kcptun-client
        kcptun-router server [OPTIONS]    also as kcptun-server
 
 Each command's -h lists the options.
-";
-
-const OWN_OPTIONS: &str = "
-Only in kcptun-router
-      --mem <SIZE>  all memory of the tunnel: windows, streams and sessions are fitted into it
-                    (bytes, or with K, M or G) [default: 8M]
-      --lock        touch that memory at the start and keep it from being swapped
 ";
 
 /// Runs the program with its arguments, the name it was called with first.
@@ -61,8 +54,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn client(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    start(Side::Client, arguments, ClientConfig::parse, |memory, parsed| {
+    start(Side::Client, arguments, ClientConfig::parse_for_router, |parsed| {
         let Parsed { config, warnings } = parsed;
+        let memory = memory(&config.common);
         let log = open_log(&config.common)?;
         let policy = PolicyConfig {
             conn: config.conn.try_into().unwrap_or(NonZeroU16::MIN),
@@ -88,13 +82,14 @@ fn client(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         announce(&log, &config.common, config.start_up_lines(&bound), &warnings);
         log.line(client.plan());
         lock(&log, memory);
-        operate(&mut client, &log)
+        operate(&mut client, &log, config.common)
     })
 }
 
 fn server(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    start(Side::Server, arguments, ServerConfig::parse, |memory, parsed| {
+    start(Side::Server, arguments, ServerConfig::parse_for_router, |parsed| {
         let Parsed { config, warnings } = parsed;
+        let memory = memory(&config.common);
         let log = open_log(&config.common)?;
         let server = Server::new(ServerSettings {
             listen: config.listen.clone(),
@@ -118,7 +113,7 @@ fn server(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         }
         log.line(server.plan());
         lock(&log, memory);
-        operate(&mut server, &log)
+        operate(&mut server, &log, config.common)
     })
 }
 
@@ -129,22 +124,15 @@ fn start<C>(
     side: Side,
     arguments: impl Iterator<Item = OsString>,
     parse: impl FnOnce(Vec<OsString>, kcptun_config::Environment<'_>) -> Result<Outcome<C>, Problems>,
-    run: impl FnOnce(Memory, Parsed<C>) -> Result<(), Failure>,
+    run: impl FnOnce(Parsed<C>) -> Result<(), Failure>,
 ) -> ExitCode {
     let program = side.program();
-    let (memory, rest) = match Memory::take(side, arguments) {
-        Ok(taken) => taken,
-        Err(problem) => return complain(program, &problem),
-    };
-    match parse(rest, &|name| std::env::var_os(name)) {
-        Ok(Outcome::Print(mut text)) => {
-            if text.contains("Usage:") {
-                text.push_str(OWN_OPTIONS);
-            }
+    match parse(arguments.collect(), &|name| std::env::var_os(name)) {
+        Ok(Outcome::Print(text)) => {
             let _ = io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Ok(Outcome::Run(parsed)) => match run(memory, parsed) {
+        Ok(Outcome::Run(parsed)) => match run(parsed) {
             Ok(()) => ExitCode::SUCCESS,
             Err(Failure(text)) => complain(program, &text),
         },
@@ -155,6 +143,11 @@ fn start<C>(
             ExitCode::FAILURE
         }
     }
+}
+
+/// What `--mem` and `--lock` say.
+fn memory(config: &CommonConfig) -> Memory {
+    config.memory.unwrap_or(Memory { bytes: 8 << 20, is_locked: false })
 }
 
 fn open_log(config: &CommonConfig) -> Result<Log, Failure> {
@@ -191,9 +184,6 @@ fn announce(log: &Log, common: &CommonConfig, lines: Vec<String>, warnings: &[Wa
     if common.pprof.is_some() || common.status.is_some() {
         log.line("warning: --pprof, --status: not in this program");
     }
-    if common.snmp.is_some() {
-        log.line("warning: --snmplog: not in this program; SIGUSR1 logs a line of counters");
-    }
 }
 
 /// Not being allowed to is no reason to stop.
@@ -201,13 +191,14 @@ fn lock(log: &Log, memory: Memory) {
     if memory.is_locked
         && let Err(error) = lock_memory()
     {
-        log.line(&format_args!("warning: --lock: {error}; raise `ulimit -l` or run as root"));
+        log.line(&format_args!("error: --lock: {error}"));
     }
 }
 
-fn operate(what: &mut impl operate::Loop, log: &Log) -> Result<(), Failure> {
+fn operate(what: &mut impl operate::Loop, log: &Log, config: CommonConfig) -> Result<(), Failure> {
+    let rows = config.snmp.map(|file| SnmpWriter::new(file, now()));
     let signals = Signals::catch(log);
-    let result = signals.and_then(|signals| operate::run(what, log, &signals));
+    let result = signals.and_then(|signals| operate::run(what, log, &signals, rows));
     result.map_err(|error| Failure(error.to_string()))
 }
 

@@ -6,11 +6,12 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kcptun_config::snmp_log::CivilTime;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-use crate::local_time::LocalTime;
+use crate::local_time::local_time;
 
 /// Longest line, in bytes; what is longer is cut.
 const LONGEST: usize = 1_024;
@@ -50,7 +51,7 @@ impl Log {
 
     /// Writes one line with the time in front. That it cannot be written must stop nobody.
     pub fn line(&self, text: &(impl fmt::Display + ?Sized)) {
-        let mut line = Line::begin(LocalTime::now());
+        let mut line = Line::begin(&local_time().1);
         let _ = write!(line, "{text}");
         self.write(&mut line);
     }
@@ -90,7 +91,7 @@ impl Subscriber for Log {
     }
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line::begin(LocalTime::now());
+        let mut line = Line::begin(&local_time().1);
         let _ = match *event.metadata().level() {
             Level::ERROR => line.write_str("error: "),
             Level::WARN => line.write_str("warning: "),
@@ -122,9 +123,9 @@ struct Line {
 }
 
 impl Line {
-    fn begin(time: LocalTime) -> Self {
+    fn begin(time: &CivilTime<'_>) -> Self {
         let mut line = Self { bytes: [0; LONGEST], len: 0 };
-        let LocalTime { year, month, day, hour, minute, second } = time;
+        let CivilTime { year, month, day, hour, minute, second, .. } = time;
         let _ = write!(line, "{year:04}/{month:02}/{day:02} {hour:02}:{minute:02}:{second:02} ");
         line
     }
@@ -178,11 +179,12 @@ mod tests {
 
     #[test]
     fn a_line_has_the_layout_of_go_and_is_one_line() {
-        let time = LocalTime { year: 2026, month: 3, day: 4, hour: 5, minute: 6, second: 7 };
-        let mut line = Line::begin(time);
+        let date = CivilTime { year: 2026, month: 3, day: 4, ..CivilTime::default() };
+        let time = CivilTime { hour: 5, minute: 6, second: 7, ..date };
+        let mut line = Line::begin(&time);
         write!(line, "a\nb\u{1b}\tc").unwrap();
         assert_eq!(line.end(), b"2026/03/04 05:06:07 a\\nb\\u{1b}\tc\n");
-        let mut line = Line::begin(time);
+        let mut line = Line::begin(&time);
         for _ in 0..2_000 {
             write!(line, "€").unwrap();
         }

@@ -1,14 +1,17 @@
-//! The poll loop, and the signals that it looks at between its turns.
+//! The poll loop, and what is done between its turns: signals, rows of counters.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kcptun_router_driver::{Client, Server, Tally};
+use kcptun_config::snmp_log::{SnmpNews, SnmpWriter};
+use kcptun_router_driver::{Client, Server, TunnelStats, now};
+use kcptun_tunnel::snmp::Snmp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag::register;
 
+use crate::local_time::local_time;
 use crate::log::Log;
 
 /// Longest sleep: a signal that comes between the look at the flags and the sleep is seen after it.
@@ -17,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(2);
 /// What has to be done again and again.
 pub(crate) trait Loop {
     fn turn(&mut self, longest: Duration) -> io::Result<()>;
-    fn tally(&self) -> Tally;
+    fn stats(&self) -> TunnelStats;
 }
 
 impl Loop for Client {
@@ -25,8 +28,8 @@ impl Loop for Client {
         Self::turn(self, longest)
     }
 
-    fn tally(&self) -> Tally {
-        Self::tally(self)
+    fn stats(&self) -> TunnelStats {
+        Self::stats(self)
     }
 }
 
@@ -35,8 +38,8 @@ impl Loop for Server {
         Self::turn(self, longest)
     }
 
-    fn tally(&self) -> Tally {
-        Self::tally(self)
+    fn stats(&self) -> TunnelStats {
+        Self::stats(self)
     }
 }
 
@@ -74,7 +77,12 @@ impl Signals {
 }
 
 /// Runs until a signal says stop.
-pub(crate) fn run(what: &mut impl Loop, log: &Log, signals: &Signals) -> io::Result<()> {
+pub(crate) fn run(
+    what: &mut impl Loop,
+    log: &Log,
+    signals: &Signals,
+    mut rows: Option<SnmpWriter>,
+) -> io::Result<()> {
     loop {
         if let Some(name) = signals.stop() {
             log.line(&format_args!("{name}: stopping"));
@@ -82,10 +90,25 @@ pub(crate) fn run(what: &mut impl Loop, log: &Log, signals: &Signals) -> io::Res
         }
         if signals.hang_up.swap(false, Ordering::Relaxed) {
             log.reopen();
+            log.line("hangup: the log file was opened again");
         }
         if signals.report.swap(false, Ordering::Relaxed) {
-            log.line(&what.tally());
+            log.line(&Snmp::from(&what.stats()));
         }
-        what.turn(LONGEST)?;
+        let mut longest = LONGEST;
+        if let Some(rows) = &mut rows {
+            if rows.due() <= now() {
+                write_row(rows, &what.stats(), log);
+            }
+            longest = longest.min(rows.due().since(now()));
+        }
+        what.turn(longest)?;
     }
+}
+
+fn write_row(rows: &mut SnmpWriter, stats: &TunnelStats, log: &Log) {
+    let (unix, local) = local_time();
+    let Some(news) = rows.write(now(), unix, &local, &stats.into()) else { return };
+    let level = if matches!(news, SnmpNews::Failed(_)) { "error: " } else { "" };
+    log.line(&format_args!("{level}--snmplog {}: {news}", rows.path().display()));
 }

@@ -12,8 +12,10 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use kcptun_config::SnmpLog;
+use kcptun_config::snmp_log::{CivilTime, SnmpWriter};
 use kcptun_interop::{Job, LossyUdpRelay, Path, Target, free_port};
-use kcptun_router_driver::{Client, ClientSettings, Server, ServerSettings, Tally};
+use kcptun_router_driver::{Client, ClientSettings, Server, ServerSettings, TunnelStats, now};
 use kcptun_tunnel::Config;
 use kcptun_tunnel::crypt::{CipherKind, PacketCipher};
 use smux_proto::Version;
@@ -65,7 +67,7 @@ const MEMORY: usize = 8 << 20;
 struct End {
     address: SocketAddr,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<(u64, Tally)>,
+    thread: JoinHandle<(u64, TunnelStats)>,
 }
 
 impl End {
@@ -74,7 +76,7 @@ impl End {
         make: impl FnOnce() -> T + Send + 'static,
         address: impl FnOnce(&T) -> SocketAddr + Send + 'static,
         turn: impl Fn(&mut T) + Send + 'static,
-        tally: impl Fn(&T) -> Tally + Send + 'static,
+        stats: impl Fn(&T) -> TunnelStats + Send + 'static,
     ) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -88,7 +90,7 @@ impl End {
             while !stopped.load(Ordering::Relaxed) {
                 turn(&mut end);
             }
-            (COUNT.get() - before, tally(&end))
+            (COUNT.get() - before, stats(&end))
         });
         Self { address: told.recv().expect("it starts"), stop, thread }
     }
@@ -108,7 +110,7 @@ impl End {
             .expect("a server")
         };
         let turn = |server: &mut Server| server.turn(Duration::from_millis(20)).expect("a turn");
-        Self::start(make, |server| server.local_addrs()[0], turn, Server::tally)
+        Self::start(make, |server| server.local_addrs()[0], turn, Server::stats)
     }
 
     fn client(remote: SocketAddr, tunnel: Config) -> Self {
@@ -127,11 +129,11 @@ impl End {
             .expect("a client")
         };
         let turn = |client: &mut Client| client.turn(Duration::from_millis(20)).expect("a turn");
-        Self::start(make, |client| client.local_addr().expect("TCP"), turn, Client::tally)
+        Self::start(make, |client| client.local_addr().expect("TCP"), turn, Client::stats)
     }
 
     /// Stops it: its allocations since the start, and what it has counted.
-    fn stop(self) -> (u64, Tally) {
+    fn stop(self) -> (u64, TunnelStats) {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().expect("it did not panic")
     }
@@ -156,7 +158,7 @@ fn log_to_a_file() {
 }
 
 /// Bulk, then waves of short connections, over this path; returns what client and server counted.
-fn carry(tunnel: &Config, link: &str) -> [Tally; 2] {
+fn carry(tunnel: &Config, link: &str) -> [TunnelStats; 2] {
     log_to_a_file();
     let target = Target::start();
     let here = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -170,9 +172,9 @@ fn carry(tunnel: &Config, link: &str) -> [Tally; 2] {
         job.run(client.address).expect("every byte arrives");
     }
     [client, server].map(|end| {
-        let (allocations, tally) = end.stop();
+        let (allocations, stats) = end.stop();
         assert_eq!(allocations, 0, "after the start");
-        tally
+        stats
     })
 }
 
@@ -189,10 +191,10 @@ fn a_clean_path() {
 fn a_path_that_loses_damages_and_reorders() {
     let link = "delay=5ms,jitter=5ms,order=free,loss=10%,duplicate=2%,corrupt=1%";
     for compression in [false, true] {
-        for tally in carry(&config(compression, Version::V2), link) {
-            assert!(tally.sessions.decoder.recovered > 0, "repair was at work");
-            assert!(tally.sessions.kcp.fast_retransmits > 0, "so were repetitions");
-            assert!(tally.endpoint.checksum_errors > 0, "and damage");
+        for stats in carry(&config(compression, Version::V2), link) {
+            assert!(stats.sessions.decoder.recovered > 0, "repair was at work");
+            assert!(stats.sessions.kcp.fast_retransmits > 0, "so were repetitions");
+            assert!(stats.endpoint.checksum_errors > 0, "and damage");
         }
     }
 }
@@ -225,8 +227,26 @@ fn noise_and_a_new_session() {
         Job { patience: Duration::from_secs(8), ..job }.run(client.address).is_ok()
     });
     assert!(worked, "the client finds the new server");
-    let (allocations, tally) = client.stop();
+    let (allocations, stats) = client.stop();
     assert_eq!(allocations, 0, "of the client");
-    assert!(tally.endpoint.active_opens >= 2, "{tally:?}");
+    assert!(stats.endpoint.active_opens >= 2, "{stats:?}");
     assert_eq!(second.stop().0, 0, "of the second server");
+}
+
+#[test]
+fn rows_of_counters() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rows-20060102-January-MST.csv");
+    let file = SnmpLog { path, period: Duration::from_secs(1) };
+    let mut rows = SnmpWriter::new(file, now());
+    let december =
+        CivilTime { year: 2026, month: 12, day: 31, zone: "CHADT", ..Default::default() };
+    let before = COUNT.get();
+    for unix in 0..100 {
+        let stats = TunnelStats::default();
+        assert!(rows.write(now(), unix, &december, &(&stats).into()).is_none());
+    }
+    assert_eq!(COUNT.get() - before, 0);
+    let written = std::fs::read_to_string(folder.path().join("rows-20261231-December-CHADT.csv"));
+    assert_eq!(written.expect("a file").lines().count(), 101);
 }

@@ -1,8 +1,4 @@
-//! Waiting for readiness: epoll, edge by edge.
-//!
-//! Every descriptor is registered once, for everything, and tells each change once; whoever owns it
-//! remembers what it may do until the system says "would block". So the steady state makes no call
-//! but the wait itself. A descriptor leaves when it is closed.
+//! The kernel's list on Linux.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,51 +7,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
-/// Changes taken from the kernel at once.
-const BATCH: usize = 64;
+use super::{BATCH, Readiness, Token};
 
-/// Whose descriptor changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Token {
-    Listener,
-    Names,
-    Udp(u32),
-    Pair(u32),
-}
-
-impl Token {
-    fn to_u64(self) -> u64 {
-        let (kind, index) = match self {
-            Self::Listener => (0, 0),
-            Self::Names => (1, 0),
-            Self::Udp(index) => (2, index),
-            Self::Pair(index) => (3, index),
-        };
-        kind << 32 | u64::from(index)
-    }
-
-    fn from_u64(raw: u64) -> Self {
-        // The low half is the index.
-        let index = raw as u32;
-        match raw >> 32 {
-            0 => Self::Listener,
-            1 => Self::Names,
-            2 => Self::Udp(index),
-            _ => Self::Pair(index),
-        }
-    }
-}
-
-/// What a descriptor can do now.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Readiness {
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    /// Both directions are over: nobody is there any more.
-    pub(crate) hung_up: bool,
-}
-
-/// The kernel's list of descriptors.
+/// An epoll descriptor.
 #[derive(Debug)]
 pub(crate) struct Poller {
     epoll: OwnedFd,
@@ -68,7 +22,7 @@ impl Poller {
 
     pub(crate) fn add(&self, source: impl AsFd, token: Token) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        epoll::add(&self.epoll, source, EventData::new_u64(token.to_u64()), flags)?;
+        epoll::add(&self.epoll, source, EventData::new_u64(token.to_usize() as u64), flags)?;
         Ok(())
     }
 
@@ -99,7 +53,8 @@ impl Poller {
                 writable: is_over || flags.contains(EventFlags::OUT),
                 hung_up: is_over,
             };
-            tell(Token::from_u64(event.data.u64()), readiness);
+            // What went in.
+            tell(Token::from_usize(event.data.u64() as usize), readiness);
         }
         Ok(())
     }
