@@ -3,16 +3,12 @@
 
 #![allow(missing_docs, reason = "benches are no library")]
 
-use divan::{Bencher, black_box, counter::BytesCount};
-use fec_proto::{Decoder, DecoderStorage, Encoder, EncoderStorage, Kernel, Rows, Shape};
-use proto_base::{Instant, Pool};
+mod groups;
 
-/// Length of a datagram from its FEC header on, behind 20 bytes of packet protection.
-const PACKET: usize = 1_330;
-/// Groups in a batch.
-const GROUPS: usize = 16;
-/// Parity and losses of a group.
-const PARITY: usize = 3;
+use divan::{Bencher, black_box, counter::BytesCount};
+use fec_proto::{Kernel, Rows};
+
+use self::groups::{BYTES, Decoding, Encoding, PACKET, PARITY};
 
 fn main() {
     println!("kernel that would be taken here: {}", fec_simd::detect().name());
@@ -27,65 +23,17 @@ fn names() -> impl Iterator<Item = &'static str> {
     fec_simd::available().map(|kernel| kernel.name())
 }
 
-fn shape() -> Shape {
-    Shape::new(10, PARITY as i64).unwrap().unwrap()
-}
-
-fn pool() -> Pool<'static> {
-    Pool::owned(1 << 22, 16_384).unwrap()
-}
-
 #[divan::bench(args = names())]
 fn encode(bencher: Bencher<'_, '_>, name: &str) {
-    let mut pool = pool();
-    let storage = EncoderStorage::owned();
-    let mut encoder = Encoder::new(shape(), kernel(name), Default::default(), storage).unwrap();
-    let mut packets = vec![[7u8; PACKET]; GROUPS * shape().data()];
-    let mut out = [0; 1500];
-    bencher.counter(BytesCount::new(packets.len() * PACKET)).bench_local(|| {
-        for packet in &mut packets {
-            encoder.seal(Instant::ZERO, &mut pool, black_box(packet)).unwrap();
-            while encoder.poll_transmit(&mut pool, &mut out).unwrap().is_some() {}
-        }
-    });
-}
-
-/// All packets of a few groups, in the order sent.
-fn sealed() -> Vec<Vec<u8>> {
-    let mut pool = pool();
-    let storage = EncoderStorage::owned();
-    let mut encoder = Encoder::new(shape(), Kernel::PORTABLE, Default::default(), storage).unwrap();
-    let mut out = Vec::new();
-    for number in 0..GROUPS * shape().data() {
-        let mut packet: Vec<u8> = (0..PACKET).map(|at| (at * 31 + number * 7) as u8).collect();
-        encoder.seal(Instant::ZERO, &mut pool, &mut packet).unwrap();
-        out.push(packet);
-        let mut parity = vec![0; 1500];
-        while let Some(len) = encoder.poll_transmit(&mut pool, &mut parity).unwrap() {
-            out.push(parity[..len].to_vec());
-        }
-    }
-    out
+    let mut encoding = Encoding::new(kernel(name));
+    bencher.counter(BytesCount::new(BYTES)).bench_local(|| encoding.run());
 }
 
 /// Every group loses its first three data packets.
 #[divan::bench(args = names())]
 fn decode_with_3_losses(bencher: Bencher<'_, '_>, name: &str) {
-    let kernel = kernel(name);
-    let packets = sealed();
-    let mut pool = pool();
-    let mut out = [0; 1500];
-    bencher.counter(BytesCount::new(GROUPS * shape().data() * PACKET)).bench_local(|| {
-        let mut decoder = Decoder::new(Some(shape()), kernel, DecoderStorage::owned()).unwrap();
-        for (at, packet) in packets.iter().enumerate() {
-            if at % shape().total() >= PARITY {
-                decoder.handle_packet(Instant::ZERO, &mut pool, black_box(packet)).unwrap();
-                while decoder.poll_recovered(&mut pool, &mut out).unwrap().is_some() {}
-            }
-        }
-        assert_eq!(decoder.stats().recovered as usize, GROUPS * PARITY);
-        decoder.release(&mut pool);
-    });
+    let mut decoding = Decoding::new(kernel(name));
+    bencher.counter(BytesCount::new(BYTES)).bench_local(|| decoding.run());
 }
 
 struct Table(Vec<Vec<u8>>);

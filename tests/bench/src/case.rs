@@ -2,13 +2,16 @@
 
 use std::time::Duration;
 
+use crate::functions::Function;
 use crate::measure::Work;
 
 /// Every packet protected and coded as most users have it, windows wide enough for loopback.
-const FULL: &str = "--mode fast3 --sndwnd 2048 --rcvwnd 2048 --nocomp";
+pub(crate) const FULL: &str = "--mode fast3 --sndwnd 2048 --rcvwnd 2048 --nocomp";
 /// The least that a tunnel does for a packet while it still encrypts.
 const LEAN: &str = "--mode fast3 --sndwnd 2048 --rcvwnd 2048 --nocomp --crypt aes-128 \
                     --datashard 0 --parityshard 0";
+/// Windows that 64 sessions can fill without overflowing a socket's buffer.
+const MANY: &str = "--mode fast3 --sndwnd 128 --rcvwnd 128 --nocomp";
 /// Windows of about twice what the links hold at 100 ms and 200 ms.
 const FITTED_100_MS: &str = "--mode fast3 --sndwnd 1024 --rcvwnd 1024";
 const FITTED_200_MS: &str = "--mode fast3 --sndwnd 2048 --rcvwnd 2048";
@@ -22,6 +25,13 @@ const LINKS: [(&str, &str, &str); 5] = [
     // Bursts of ten datagrams, 4.8 % of all.
     ("200 ms, bursts", "delay=100ms,rate=50mbit,burst=0.5%/10%", FITTED_200_MS),
 ];
+/// The ciphers that the original has, in the order of its help text.
+const CIPHERS: [&str; 12] = [
+    "aes", "aes-128", "aes-192", "salsa20", "blowfish", "twofish", "cast5", "3des", "tea", "xtea",
+    "xor", "sm4",
+];
+/// Windows of KCP: the default of the original's client, and the widest that there is.
+const WINDOWS: [u16; 2] = [128, 65_535];
 /// Of the links with default flags, `--quick` takes these.
 const QUICK_DEFAULT_LINKS: [usize; 2] = [0, 2];
 
@@ -35,6 +45,14 @@ pub(crate) enum Group {
     Idle,
     Memory,
     Mixed,
+    Wrk,
+    Shards,
+    Ciphers,
+    OneByOne,
+    Fec,
+    Kcp,
+    /// Has no rows, but a table of its own.
+    Stages,
 }
 
 /// Which ends are ours in the column "ours"; the other column is always the peer alone.
@@ -58,7 +76,7 @@ pub(crate) struct Case {
 }
 
 impl Group {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Loopback,
         Self::Requests,
         Self::Ping,
@@ -66,7 +84,37 @@ impl Group {
         Self::Idle,
         Self::Memory,
         Self::Mixed,
+        Self::Wrk,
+        Self::Shards,
+        Self::Ciphers,
+        Self::OneByOne,
+        Self::Fec,
+        Self::Kcp,
+        Self::Stages,
     ];
+
+    /// What is measured unless flags say otherwise: all that needs no packages besides the peer's
+    /// to be of use.
+    pub(crate) fn usual() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|group| *group != Self::Wrk).collect()
+    }
+
+    /// Whether `kcptun-functions` measures it.
+    pub(crate) fn is_of_functions(self) -> bool {
+        matches!(self, Self::Ciphers | Self::OneByOne | Self::Fec | Self::Kcp)
+    }
+
+    /// What stands in the other column, if it is not the peer.
+    pub(crate) fn rival(self) -> Option<&'static str> {
+        match self {
+            Self::Shards => Some("one shard"),
+            Self::Ciphers => Some("kcp-go"),
+            Self::OneByOne => Some("OpenSSL"),
+            Self::Fec => Some("klauspost"),
+            Self::Kcp => Some("-"),
+            _ => None,
+        }
+    }
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -77,6 +125,13 @@ impl Group {
             Self::Idle => "idle",
             Self::Memory => "memory",
             Self::Mixed => "mixed",
+            Self::Wrk => "wrk",
+            Self::Shards => "shards",
+            Self::Ciphers => "ciphers",
+            Self::OneByOne => "openssl",
+            Self::Fec => "fec",
+            Self::Kcp => "kcp",
+            Self::Stages => "stages",
         }
     }
 
@@ -90,6 +145,13 @@ impl Group {
             Self::Idle => "idle, 10 streams open, default flags",
             Self::Memory => "most memory under bulk both ways, default flags",
             Self::Mixed => "one end ours, against the peer at both ends",
+            Self::Wrk => "requests, wrk and nginx: 8 kept connections",
+            Self::Shards => "a server of two shards, 64 sessions, bulk to the client",
+            Self::Ciphers => "packets of 1500 bytes, ours in batches, kcp-go's one by one",
+            Self::OneByOne => "AES in batches against OpenSSL's CFB, packet by packet",
+            Self::Fec => "10+3, full packets, of data; of klauspost's the code alone",
+            Self::Kcp => "the machine alone, full segments",
+            Self::Stages => "where the processor time goes",
         }
     }
 }
@@ -109,10 +171,18 @@ pub(crate) fn cases(groups: &[Group], is_quick: bool, seconds: u32) -> Vec<Case>
             Group::Idle => vec![case(group, "default flags", "", Work::Idle)],
             Group::Memory => vec![case(group, "default flags", "", Work::Memory)],
             Group::Mixed => mixed(is_quick),
+            Group::Wrk => vec![case(group, "fast3, FEC 10+3", FULL, Work::Wrk)],
+            Group::Shards => vec![case(group, "fast3, aes, FEC 10+3", MANY, Work::Shards)],
+            Group::Ciphers | Group::OneByOne | Group::Fec | Group::Kcp => functions(group),
+            Group::Stages => Vec::new(),
         });
     }
     for case in &mut cases {
-        case.time = Duration::from_secs(seconds.into());
+        case.time = match case.work {
+            // Three tries of two directions, and the start of a process.
+            Work::Function(_) => Duration::from_millis(250),
+            _ => Duration::from_secs(seconds.into()),
+        };
         if case.work == Work::Idle {
             // A keepalive is due each 10 s.
             case.time = if is_quick { case.time } else { case.time.max(Duration::from_secs(10)) };
@@ -127,6 +197,10 @@ pub(crate) fn estimate(cases: &[Case], rounds: u32) -> Duration {
     let overhead = |case: &Case| match case.work {
         Work::Link { .. } => Duration::from_millis(1900),
         Work::Idle => Duration::from_millis(1300),
+        Work::Function(Function::CipherOneByOne(_) | Function::Kcp(_)) => {
+            Duration::from_millis(400)
+        }
+        Work::Function(_) => Duration::ZERO,
         _ => Duration::from_millis(700),
     };
     cases.iter().map(|case| (case.time + overhead(case)) * 2 * rounds).sum()
@@ -186,16 +260,35 @@ fn mixed(is_quick: bool) -> Vec<Case> {
     cases
 }
 
+fn functions(group: Group) -> Vec<Case> {
+    let row = |name: &str, function| case(group, name, "", Work::Function(function));
+    match group {
+        Group::Ciphers => CIPHERS.map(|name| row(name, Function::Cipher(name))).into(),
+        Group::OneByOne => {
+            let aes = CIPHERS.into_iter().take(3);
+            aes.map(|name| row(name, Function::CipherOneByOne(name))).collect()
+        }
+        Group::Fec => {
+            let kernels = fec_simd::available().map(|kernel| kernel.name());
+            kernels.map(|name| row(name, Function::Fec(name))).collect()
+        }
+        _ => {
+            let name = |window| format!("window of {window}");
+            WINDOWS.map(|window| row(&name(window), Function::Kcp(window))).into()
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_quick_run_takes_two_minutes() {
-        let cases = cases(&Group::ALL, true, 2);
+    fn a_quick_run_takes_little_more_than_two_minutes() {
+        let cases = cases(&Group::usual(), true, 2);
         let time = estimate(&cases, 1);
-        assert!(time <= Duration::from_secs(120), "{time:?}");
-        for group in Group::ALL {
+        assert!(time <= Duration::from_secs(140), "{time:?}");
+        for group in Group::usual().into_iter().filter(|group| *group != Group::Stages) {
             assert!(cases.iter().any(|case| case.group == group), "{group:?}");
         }
     }

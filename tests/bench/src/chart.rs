@@ -23,7 +23,7 @@ const STYLE: &str = "<style>\
     path.ours{stroke:#4493f8}path.peer{stroke:#d29922}path.direct{stroke:#9198a1}}\
     </style>";
 
-/// Two bars of one chart: ours and the peer's.
+/// Two bars of one chart: ours and the peer's, or whatever its legend says.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bars {
     pub(crate) label: String,
@@ -39,15 +39,16 @@ pub(crate) struct Curve<'a> {
     pub(crate) samples: &'a [f64],
 }
 
-/// Horizontal bars on one scale that begins at 0.
-pub(crate) fn bars(title: &str, note: &str, peer: &str, rows: &[Bars]) -> String {
+/// Horizontal bars on one scale that begins at 0. `names` are those of the two in a row.
+pub(crate) fn bars(title: &str, note: &str, names: [&str; 2], rows: &[Bars]) -> String {
     const ROW: f64 = 44.0;
     const BAR: f64 = 15.0;
     const LABELS: f64 = 240.0;
     const VALUES: f64 = 70.0;
     let most = rows.iter().flat_map(|row| [row.ours, row.peer]).flatten().fold(0.0, f64::max);
     let room = WIDTH - 2.0 * MARGIN - LABELS - VALUES;
-    let mut body = legend(&[("ours", "ours"), ("peer", peer)]);
+    let [ours, peer] = names;
+    let mut body = legend(&[("ours", ours), ("peer", peer)]);
     let x = MARGIN + LABELS;
     for (number_of_row, row) in rows.iter().enumerate() {
         let y = TOP + ROW * number_of_row as f64;
@@ -198,14 +199,14 @@ mod tests {
             row("failed", None, Some(0.0)),
             row("below zero", Some(-1.0), Some(2.5)),
         ];
-        let svg = bars("x < y", "note", "Debian", &rows);
+        let svg = bars("x < y", "note", ["ours", "Debian"], &rows);
         assert_well_formed(&svg);
         let widths = widths(&svg);
         assert!((widths[0] - 2.0 * widths[1]).abs() < 0.11, "{widths:?}");
         assert_eq!(widths[2..5], [0.0; 3]);
         assert!((widths[0] - 4.0 * widths[5]).abs() < 0.21, "{widths:?}");
-        assert_well_formed(&bars("none", "", "peer", &[row("zero", Some(0.0), None)]));
-        assert_well_formed(&bars("none", "", "peer", &[]));
+        assert_well_formed(&bars("none", "", ["ours", "peer"], &[row("zero", Some(0.0), None)]));
+        assert_well_formed(&bars("none", "", ["ours", "peer"], &[]));
     }
 
     #[test]

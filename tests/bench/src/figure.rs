@@ -50,3 +50,14 @@ pub(crate) const SERVER_WAKE_UPS: Figure = lower("wake_ups_server", "wake-ups, s
 pub(crate) const IDLE_CPU: Figure = lower("idle_cpu", "CPU, both ends", "% of a core");
 pub(crate) const CLIENT_MEMORY: Figure = lower("memory_client", "resident, client", "MB");
 pub(crate) const SERVER_MEMORY: Figure = lower("memory_server", "resident, server", "MB");
+pub(crate) const ENCRYPTED: Figure = higher("encrypted", "encryption", "MB/s");
+pub(crate) const DECRYPTED: Figure = higher("decrypted", "decryption", "MB/s");
+/// Of data, the parity not counted.
+pub(crate) const ENCODED: Figure = higher("encoded", "encoding", "GB/s");
+pub(crate) const DECODED: Figure = higher("decoded", "decoding, 3 lost", "GB/s");
+pub(crate) const QUEUED: Figure = lower("queued", "queued and written by the user", "ns each");
+pub(crate) const SENT: Figure = lower("sent", "sent", "ns each");
+pub(crate) const RECEIVED: Figure = lower("received", "received and read", "ns each");
+pub(crate) const ACKNOWLEDGED: Figure = lower("acknowledged", "acknowledged", "ns each");
+/// Share of the sessions that the shard with fewer of them has.
+pub(crate) const LESSER_SHARD: Figure = higher("lesser_shard", "sessions on the lesser", "%");

@@ -12,6 +12,8 @@ use crate::tunnel::Binaries;
 const OUR_DIRECTORY: &str = "KCPTUN_BIN_DIR";
 /// Where the peer's binaries are when no flag says so.
 const PEER_DIRECTORY: &str = "KCPTUN_PEER_DIR";
+/// The program of ours without sockets.
+const FUNCTIONS: &str = "kcptun-functions";
 /// Where Debian puts them.
 const DEBIAN_DIRECTORY: &str = "/usr/bin";
 /// Where results go, besides `--out`; set by xtask.
@@ -24,10 +26,13 @@ pub(crate) const USAGE: &str = "\
 usage: cargo xtask bench [FLAGS]
 
 Runs our binaries and the peer's (Debian's kcptun unless told otherwise) in turn on the same
-work, prints a table and writes it with JSON and SVG charts to target/bench.
+work, prints a table and writes it with JSON and SVG charts to target/bench. Parts without sockets
+run against the libraries that the original stands on, as far as their packages are installed.
 
-  --quick             fewer rows, one round of 2 s each: two minutes
-  --rows NAME,...     only these: loopback, requests, ping, links, idle, memory, mixed
+  --quick             fewer rows, one round of 2 s each: two and a half minutes
+  --rows NAME,...     only these: loopback, requests, ping, links, idle, memory, mixed, wrk,
+                      shards, ciphers, openssl, fec, kcp, stages (default: all but wrk)
+  --with-wrk          requests with wrk and nginx too (packages wrk and nginx-light)
   --rounds N          rounds of every row, 1 to 99 (default 3; 1 with --quick)
   --seconds N         length of one measurement, 1 to 600 (default 5; 2 with --quick)
   --peer-client PATH  the peer's kcptun-client, with --peer-server
@@ -52,7 +57,7 @@ pub(crate) struct Options {
 impl Options {
     /// Reads the flags; a value follows its flag or stands behind `=`.
     pub(crate) fn parse(arguments: &[String]) -> Result<Self, Failure> {
-        let mut is_quick = false;
+        let (mut is_quick, mut has_wrk) = (false, false);
         let (mut groups, mut rounds, mut seconds, mut out) = (None, None, None, None);
         let (mut client, mut server, mut peer_client, mut peer_server) = (None, None, None, None);
         let mut rest = arguments.iter();
@@ -63,6 +68,10 @@ impl Options {
             };
             if flag == "--quick" && joined.is_none() {
                 is_quick = true;
+                continue;
+            }
+            if flag == "--with-wrk" && joined.is_none() {
+                has_wrk = true;
                 continue;
             }
             let mut value = || {
@@ -82,9 +91,13 @@ impl Options {
                 _ => return Err(Failure(format!("{argument}: no such flag; see --help"))),
             }
         }
+        let mut groups = groups.unwrap_or_else(Group::usual);
+        if has_wrk && !groups.contains(&Group::Wrk) {
+            groups.push(Group::Wrk);
+        }
         Ok(Self {
             is_quick,
-            groups: groups.unwrap_or_else(|| Group::ALL.into()),
+            groups,
             rounds: rounds.unwrap_or(if is_quick { 1 } else { 3 }),
             seconds: seconds.unwrap_or(if is_quick { 2 } else { 5 }),
             ours: both("--client", client, "--server", server)?,
@@ -104,6 +117,23 @@ impl Options {
         })?;
         check(&ours, "build them with `cargo build --release -p kcptun`")?;
         Ok(ours)
+    }
+
+    /// Whether our parts are to be measured without sockets.
+    pub(crate) fn wants_functions(&self) -> bool {
+        self.groups.iter().any(|group| group.is_of_functions())
+    }
+
+    /// Our program for that.
+    pub(crate) fn our_functions(&self) -> Result<PathBuf, Failure> {
+        let directory = directory_from(OUR_DIRECTORY).unwrap_or_else(|| "target/release".into());
+        let program = directory.join(FUNCTIONS);
+        check_program(
+            &program,
+            "build it with `cargo build --release -p kcptun-bench`, or leave out the rows ciphers, \
+             openssl, fec and kcp",
+        )?;
+        Ok(program)
     }
 
     /// The peer's binaries, there and executable, and a short name of it.
@@ -162,12 +192,14 @@ fn in_directory(directory: &Path) -> Binaries {
 }
 
 fn check(binaries: &Binaries, remedy: &str) -> Result<(), Failure> {
-    for path in [&binaries.client, &binaries.server] {
-        let is_program =
-            |file: std::fs::Metadata| file.is_file() && file.permissions().mode() & 0o111 != 0;
-        if !path.metadata().is_ok_and(is_program) {
-            return Err(Failure(format!("no program at {}: {remedy}", path.display())));
-        }
+    [&binaries.client, &binaries.server].iter().try_for_each(|path| check_program(path, remedy))
+}
+
+fn check_program(path: &Path, remedy: &str) -> Result<(), Failure> {
+    let is_program =
+        |file: std::fs::Metadata| file.is_file() && file.permissions().mode() & 0o111 != 0;
+    if !path.metadata().is_ok_and(is_program) {
+        return Err(Failure(format!("no program at {}: {remedy}", path.display())));
     }
     Ok(())
 }
@@ -193,7 +225,12 @@ mod tests {
         assert_eq!(options.out, Some("there".into()));
         let options = parsed("--peer-client a --peer-server=b").unwrap();
         assert_eq!((options.rounds, options.seconds), (3, 5));
-        assert_eq!(options.groups, Group::ALL);
+        assert_eq!(options.groups, Group::usual());
+        assert!(options.wants_functions() && !options.groups.contains(&Group::Wrk));
+        let options = parsed("--with-wrk --rows requests").unwrap();
+        assert_eq!(options.groups, [Group::Requests, Group::Wrk]);
+        assert!(!options.wants_functions());
+        let options = parsed("--peer-client a --peer-server=b").unwrap();
         let peer = Binaries { client: "a".into(), server: "b".into() };
         assert_eq!((options.peer, options.ours), (Some(peer), None));
     }
@@ -208,11 +245,12 @@ mod tests {
             ("--seconds two", &["--seconds two", "1 to 600"]),
             ("--seconds", &["--seconds", "value"]),
             ("--out=", &["--out", "value"]),
-            ("--rows links,pings", &["pings", "loopback", "ping,", "mixed"]),
+            ("--rows links,pings", &["pings", "loopback", "ping,", "stages"]),
             ("--peer-client a", &["--peer-client", "--peer-server"]),
             ("--server a", &["--client", "--server"]),
             ("--fast", &["--fast", "--help"]),
             ("--quick=yes", &["--quick=yes", "--help"]),
+            ("--with-wrk=1", &["--with-wrk=1", "--help"]),
             ("links", &["links", "--help"]),
         ] {
             let message = parsed(wrong).unwrap_err().to_string();

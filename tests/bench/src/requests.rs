@@ -23,14 +23,10 @@ const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// load generators do, so that most of the machine is left to the tunnel.
 pub(crate) fn measure(setting: &Setting<'_>) -> Result<Outcome, Failure> {
     let mut tunnel = Tunnel::start(setting.ends, setting.flags, None, setting.seed)?;
-    let said = |error: io::Error| Failure(format!("a request failed: {error}"));
-    let mut connections = Vec::new();
-    for _ in 0..CONNECTIONS {
-        connections.push(Connection::open(tunnel.entrance).map_err(said)?);
-    }
-    drive(&mut connections, WARM_UP).map_err(said)?;
+    let mut load = Load::open(&tunnel)?;
+    load.drive(WARM_UP)?;
     let (start, cpu, drops) = (Instant::now(), tunnel.cpu_seconds()?, udp_drops());
-    let times = drive(&mut connections, setting.time).map_err(said)?;
+    let times = load.drive(setting.time)?;
     let seconds = start.elapsed().as_secs_f64();
     let cpu = tunnel.cpu_seconds()? - cpu;
     let dropped = udp_drops().zip(drops).map_or(0, |(after, before)| after - before);
@@ -47,7 +43,25 @@ pub(crate) fn measure(setting: &Setting<'_>) -> Result<Outcome, Failure> {
     Ok(Outcome { figures, ..Outcome::default() })
 }
 
-/// Keeps a request in flight on every connection; the times of all answers, in ms.
+/// The connections, a request in flight on each.
+pub(crate) struct Load(Vec<Connection>);
+
+impl Load {
+    pub(crate) fn open(tunnel: &Tunnel) -> Result<Self, Failure> {
+        let open = |_| Connection::open(tunnel.entrance).map_err(said);
+        (0..CONNECTIONS).map(open).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Asks again after each answer; the times of all answers, in ms.
+    pub(crate) fn drive(&mut self, time: Duration) -> Result<Vec<f64>, Failure> {
+        drive(&mut self.0, time).map_err(said)
+    }
+}
+
+fn said(error: io::Error) -> Failure {
+    Failure(format!("a request failed: {error}"))
+}
+
 fn drive(connections: &mut [Connection], time: Duration) -> io::Result<Vec<f64>> {
     let end = Instant::now() + time;
     let mut times = Vec::new();

@@ -9,14 +9,17 @@ use crate::case::{Group, Ours};
 use crate::chart::{Bars, Curve, bars, distribution};
 use crate::failure::Failure;
 use crate::figure::{Better, Figure};
+use crate::goals::{Bound, Goal, goals};
 use crate::machine::Machine;
 use crate::options::Options;
 use crate::record::{Record, Series, Standing};
+use crate::stages::{Profile, Stage};
 
 /// Writes everything into `directory`, which is made if it is not there.
 pub(crate) fn write(
     directory: &Path,
     records: &[Record],
+    profiles: &[Profile],
     text: &str,
     machine: &Machine,
     options: &Options,
@@ -30,14 +33,21 @@ pub(crate) fn write(
     fs::create_dir_all(directory)
         .map_err(|error| Failure(format!("cannot make {}: {error}", directory.display())))?;
     save("bench.txt", text)?;
-    save("bench.json", &format!("{:#}\n", json(records, machine, options, peer)))?;
-    for (name, svg) in charts(records, machine, peer) {
+    save("bench.json", &format!("{:#}\n", json(records, profiles, machine, options, peer)))?;
+    let stages = stage_chart(profiles, machine).map(|svg| ("stages.svg".to_owned(), svg));
+    for (name, svg) in charts(records, machine, peer).into_iter().chain(stages) {
         save(&name, &svg)?;
     }
     Ok(())
 }
 
-fn json(records: &[Record], machine: &Machine, options: &Options, peer: &str) -> Value {
+fn json(
+    records: &[Record],
+    profiles: &[Profile],
+    machine: &Machine,
+    options: &Options,
+    peer: &str,
+) -> Value {
     json!({
         "date": machine.date,
         "commit": machine.commit,
@@ -50,6 +60,34 @@ fn json(records: &[Record], machine: &Machine, options: &Options, peer: &str) ->
         "quick": options.is_quick,
         "rounds": options.rounds,
         "rows": records.iter().map(row).collect::<Vec<_>>(),
+        "stages": profiles.iter().map(profile).collect::<Vec<_>>(),
+        "goals": goals(records).iter().map(goal).collect::<Vec<_>>(),
+    })
+}
+
+fn profile(profile: &Profile) -> Value {
+    let share = |stage: Stage| json!({ "stage": stage.name(), "share": profile.share(stage) });
+    json!({
+        "work": profile.name,
+        "cost": profile.cost,
+        "unit": profile.unit,
+        "samples": profile.samples.iter().sum::<u64>(),
+        "stages": Stage::ALL.map(share),
+    })
+}
+
+fn goal(goal: &Goal) -> Value {
+    let (sense, bound) = match goal.bound {
+        Bound::AtMost(bound) => ("at most", bound),
+        Bound::AtLeast(bound) => ("at least", bound),
+    };
+    json!({
+        "what": goal.what,
+        "sense": sense,
+        "bound": bound,
+        "unit": goal.unit.trim(),
+        "reached": goal.reached,
+        "is_reached": goal.is_reached(),
     })
 }
 
@@ -64,6 +102,7 @@ fn row(record: &Record) -> Value {
         "name": record.case.name,
         "flags": record.case.flags,
         "ours": ours,
+        "rival": record.case.group.rival(),
         "seconds": record.case.time.as_secs(),
         "figures": record.series.iter().map(figure).collect::<Vec<_>>(),
         "round_trips_ms": {
@@ -98,11 +137,24 @@ fn figure(series: &Series) -> Value {
     })
 }
 
-/// File names and contents: bars for every figure of every group, a distribution for every row
-/// with round trips.
+/// Both works as bars, or none without profiles of both.
+fn stage_chart(profiles: &[Profile], machine: &Machine) -> Option<String> {
+    let [first, second] = profiles else { return None };
+    let row = |stage: Stage| {
+        let percent = |profile: &Profile| Some(profile.share(stage) * 100.0);
+        Bars { label: stage.name().into(), ours: percent(first), peer: percent(second) }
+    };
+    let names = [first.name, second.name];
+    let title = "share of the processor time of both ends, %";
+    Some(bars(title, &place(machine), names, &Stage::ALL.map(row)))
+}
+
+/// File names and contents: bars for every figure of every group with two columns, a distribution
+/// for every row with round trips.
 fn charts(records: &[Record], machine: &Machine, peer: &str) -> Vec<(String, String)> {
     let mut charts = Vec::new();
-    for group in Group::ALL {
+    for group in Group::ALL.into_iter().filter(|group| *group != Group::Kcp) {
+        let peer = group.rival().unwrap_or(peer);
         let of_group: Vec<&Record> =
             records.iter().filter(|record| record.case.group == group).collect();
         let mut figures: Vec<Figure> = Vec::new();
@@ -155,7 +207,7 @@ fn bar_chart(
         Better::Higher => "longer is better",
         Better::Lower => "shorter is better",
     };
-    bars(&title, &format!("{better}; {}", place(machine)), peer, &rows)
+    bars(&title, &format!("{better}; {}", place(machine)), ["ours", peer], &rows)
 }
 
 fn place(machine: &Machine) -> String {
@@ -199,7 +251,7 @@ mod tests {
     #[test]
     fn json_holds_every_round_and_the_ratio() {
         let options = Options::parse(&[]).unwrap();
-        let value = json(&records(), &machine(), &options, "Debian");
+        let value = json(&records(), &[], &machine(), &options, "Debian");
         let figure = &value["rows"][0]["figures"][0];
         assert_eq!(figure["key"], "goodput");
         assert_eq!(figure["ours"]["rounds"], json!([6.0, null]));

@@ -18,6 +18,7 @@ pub(crate) fn table(records: &[Record], peer: &str) -> String {
             continue;
         }
         let heading = format!("{}: {}", group.name(), group.title());
+        let peer = group.rival().unwrap_or(peer);
         let _ = writeln!(
             out,
             "\n{heading}\n{:LABEL$}{:>VALUE$}{peer:>VALUE$}   ratio  (range)",

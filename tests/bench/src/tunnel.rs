@@ -17,6 +17,20 @@ pub(crate) struct Binaries {
     pub(crate) server: PathBuf,
 }
 
+/// What a tunnel is made of.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan<'a> {
+    pub(crate) binaries: &'a Binaries,
+    /// Flags of each end.
+    pub(crate) client: String,
+    pub(crate) server: String,
+    pub(crate) path: Option<&'a Path>,
+    /// Decides which datagrams the path loses.
+    pub(crate) seed: u64,
+    /// Where the server connects to; `None` is the bench's own service.
+    pub(crate) target: Option<SocketAddr>,
+}
+
 /// Service, server, path and client, all running. Dropping it ends them all.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
@@ -28,26 +42,32 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    /// Starts all of it on 127.0.0.1 and returns when the ports are bound. `options` are flags
-    /// for both ends.
+    /// A tunnel with the same flags at both ends, to the bench's own service.
     pub(crate) fn start(
         binaries: &Binaries,
         options: &str,
         path: Option<&Path>,
         seed: u64,
     ) -> Result<Self, Failure> {
+        let (client, server) = (options.to_owned(), options.to_owned());
+        Self::start_as(&Plan { binaries, client, server, path, seed, target: None })
+    }
+
+    /// Starts all of it on 127.0.0.1 and returns when the ports are bound.
+    pub(crate) fn start_as(plan: &Plan<'_>) -> Result<Self, Failure> {
+        let Plan { binaries, client, server, path, seed, target } = plan;
         let service =
             Service::start().map_err(|error| Failure(format!("no port for a service: {error}")))?;
         let port = free_port();
-        let target = service.address();
-        let args = flags(&format!("--listen 127.0.0.1:{port} --target {target} {options}"));
+        let target = target.unwrap_or_else(|| service.address());
+        let args = flags(&format!("--listen 127.0.0.1:{port} --target {target} {server}"));
         let mut server = Child::start("server", &binaries.server, &args)?;
         server.process.wait_udp(port);
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let relay = path.map(|path| LossyUdpRelay::start(address, path, seed));
+        let relay = path.map(|path| LossyUdpRelay::start(address, path, *seed));
         let remote = relay.as_ref().map_or(address, LossyUdpRelay::address);
         let entrance = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let args = flags(&format!("--localaddr {entrance} --remoteaddr {remote} {options}"));
+        let args = flags(&format!("--localaddr {entrance} --remoteaddr {remote} {client}"));
         let mut client = Child::start("client", &binaries.client, &args)?;
         client.process.wait_tcp(entrance.port());
         Ok(Self { client, server, relay, service, entrance })

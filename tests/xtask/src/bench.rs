@@ -1,7 +1,7 @@
 //! Our binaries and the original's in turn on the same work.
 
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::step::{self, Failure, Workspace};
 
@@ -14,13 +14,19 @@ const PROFILE: [&str; 4] = [
     "profile.bench-tool.panic='unwind'",
 ];
 
+/// Measures our parts without sockets; optimised as the binaries under test.
+const FUNCTIONS: &str = "kcptun-functions";
+
 /// Builds the measuring program and the binaries under test, and becomes the former. Answers
 /// only if that fails.
 ///
 /// To become it, instead of starting it, leaves a single process between the terminal and the
 /// tunnels: whatever ends this command ends the measuring, and the kernel then ends the tunnels.
 pub(crate) fn run(workspace: &Workspace, options: &[String]) -> Result<String, Failure> {
-    let mut build = workspace.cargo("build --quiet -p kcptun-bench --profile bench-tool");
+    let mut build = workspace.cargo(
+        "build --quiet -p kcptun-bench --bin kcptun-bench --no-default-features \
+         --profile bench-tool",
+    );
     build.arg("--target-dir").arg(&workspace.target);
     for setting in PROFILE {
         build.args(["--config", setting]);
@@ -30,12 +36,16 @@ pub(crate) fn run(workspace: &Workspace, options: &[String]) -> Result<String, F
     let wants_help = options.iter().any(|option| option == "--help");
     if !wants_help {
         // Before the long build, so that a slip of the pen shows at once.
-        let mut check = Command::new(&program);
-        step::run("check of flags and peer", check.arg("check").args(options))?;
+        let wanted = check(Command::new(&program).arg("check").args(options))?;
         if !brings_binaries(options) {
             let mut build = workspace.cargo("build --release -p kcptun --bins");
             build.arg("--target-dir").arg(&workspace.target);
             step::run("build of the binaries under test", &mut build)?;
+        }
+        if wanted.lines().any(|line| line == FUNCTIONS) {
+            let mut build = workspace.cargo("build --release -p kcptun-bench --bin");
+            build.arg(FUNCTIONS).arg("--target-dir").arg(&workspace.target);
+            step::run("build of the program without sockets", &mut build)?;
         }
     }
     let mut bench = Command::new(&program);
@@ -45,6 +55,17 @@ pub(crate) fn run(workspace: &Workspace, options: &[String]) -> Result<String, F
     bench.env("KCPTUN_BENCH_COMMIT", commit(workspace));
     let error = bench.exec();
     Err(Failure(format!("cannot run {}: {error}", program.display())))
+}
+
+/// Has the flags checked, and answers which programs the run wants besides the binaries under test.
+fn check(command: &mut Command) -> Result<String, Failure> {
+    let failed = |error| Failure(format!("check of flags and peer: {error}"));
+    let output = command.stderr(Stdio::inherit()).output().map_err(failed)?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(Failure(format!("check of flags and peer: {}", output.status)))
+    }
 }
 
 /// Whether the flags name both of our binaries.

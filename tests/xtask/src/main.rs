@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `test` | all tests of the workspace, then our binaries against Debian's kcptun |
 //! | `test --no-peer` | the same without what needs the peer or root; the last line says so |
-//! | `test --all` | the same as `test`, then what takes long: the release archives |
-//! | `ci` | format, lints, docs, bare-metal builds of the core, other systems, then `test` |
-//! | `cross` | the core without an operating system, suites and interop on emulated machines |
-//! | `cross --all` | the same on more machines |
+//! | `test --all` | the same as `test`, then what takes long: `cross --all`, `cost`, release archives |
+//! | `ci` | format, lints, docs, other systems, `cross`, then `test` |
+//! | `cross` | the core without an operating system, suites and interop on an emulated machine |
+//! | `cross --all` | the same on three machines |
 //! | `router` | the small binary, for `--target TRIPLE` (several may be given), `--features LIST` |
 //! | `cost` | instructions per packet on a MIPS router, as in `tests/cost/README.md` |
 //! | `platforms` | of that, only the programs for other operating systems |
@@ -39,6 +39,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::cross::Share;
 use crate::step::{Failure, Workspace};
 use crate::test::Extent;
 
@@ -61,9 +62,7 @@ enum Plan {
     Ci(Extent),
     Platforms,
     /// All of it, or the share of `ci`.
-    Cross {
-        all: bool,
-    },
+    Cross(Share),
     Router(router::Order),
     Cost,
     /// With flags that the measuring program understands.
@@ -106,8 +105,8 @@ fn parse(arguments: &[String]) -> Option<Plan> {
         ("test", options) => extent(options).map(Plan::Test),
         ("ci", options) => extent(options).map(Plan::Ci),
         ("platforms", []) => Some(Plan::Platforms),
-        ("cross", []) => Some(Plan::Cross { all: false }),
-        ("cross", ["--all"]) => Some(Plan::Cross { all: true }),
+        ("cross", []) => Some(Plan::Cross(Share::Usual)),
+        ("cross", ["--all"]) => Some(Plan::Cross(Share::All)),
         ("cost", []) => Some(Plan::Cost),
         ("router", options) => router::Order::parse(options).map(Plan::Router),
         ("man", []) => Some(Plan::Man),
@@ -142,11 +141,15 @@ fn run(plan: Plan) -> Result<String, Failure> {
         Plan::Ci(extent) => {
             let checks = ci::check(&workspace)?;
             let platforms = platforms::check(&workspace)?;
+            let machines = ci::machines(&workspace, extent)?;
             let tests = test::run(&workspace, extent)?;
-            Ok(format!("{checks}; {platforms}; {tests}"))
+            Ok(format!("{checks}; {platforms}; {machines}{tests}"))
         }
         Plan::Platforms => platforms::check(&workspace),
-        Plan::Cross { all } => cross::check(&workspace, all),
+        Plan::Cross(share) => {
+            needs::ensure(needs::TESTS)?;
+            cross::check(&workspace, share)
+        }
         Plan::Cost => cost::run_task(&workspace),
         Plan::Router(order) => router::run_task(&workspace, &order),
         Plan::Bench(options) => bench::run(&workspace, &options),
@@ -171,7 +174,7 @@ mod tests {
         assert_eq!(parsed("ci --all"), Some(Plan::Ci(Extent::All)));
         assert_eq!(parsed("bench --quick"), Some(Plan::Bench(vec!["--quick".into()])));
         assert_eq!(parsed("deb --binaries x"), Some(Plan::Deb(Some("x".into()))));
-        assert_eq!(parsed("cross --all"), Some(Plan::Cross { all: true }));
+        assert_eq!(parsed("cross --all"), Some(Plan::Cross(Share::All)));
         assert_eq!(parsed("router"), Some(Plan::Router(router::Order::default())));
         assert_eq!(parsed("dist"), Some(Plan::Dist(vec![])));
         let two = Plan::Dist(vec!["a".into(), "b".into()]);
