@@ -26,7 +26,8 @@
 //!
 //! A missing binary fails the test with a message that says how to get it; nothing is skipped.
 //! Tests that need binaries are `#[ignore]`d, so that plain `cargo test` runs without them;
-//! `cargo xtask test` builds and installs what they need and runs them.
+//! `cargo xtask test` builds and installs what they need and runs them. Those in `emulated.rs` also
+//! run with binaries for other machines under qemu (`cargo xtask cross`).
 //! `KCPTUN_BIN_DIR=/usr/bin` plays the peer against itself, which tests the harness: the cases
 //! pass, except those on which the original itself fails (unequal FEC shapes with losses, most of
 //! the bad input, all mismatches).

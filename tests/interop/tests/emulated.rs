@@ -1,9 +1,10 @@
 //! Every layer in small portions, for binaries that run slowly: those built for another machine
-//! and run under an emulator (`cargo xtask cross` puts scripts in `KCPTUN_BIN_DIR` that do so).
+//! and run under an emulator. `cargo xtask cross` puts scripts in `KCPTUN_BIN_DIR` that do so, for
+//! `kcptun-client` and `kcptun-server` and then for `kcptun-router` in both roles.
 //!
 //! What an emulated machine can get wrong is byte order, word size and alignment, in ciphers, FEC,
-//! headers and checksums. So each cipher meets both smux versions, FEC and compression on and off,
-//! on both sides of the original, over a path that loses datagrams.
+//! headers and checksums. So each cipher meets every combination of smux version, FEC and
+//! compression, on both sides of the original, over a path that loses datagrams.
 
 use std::time::Duration;
 
@@ -13,17 +14,22 @@ const JOB: Job =
     Job { connections: 2, up: 128 << 10, down: 128 << 10, patience: Duration::from_secs(60) };
 const LOSSY: &str = "delay=5ms,jitter=1ms,loss=3%";
 
-const FEC_OFF: &str = "--datashard 0 --parityshard 0";
-const FEC_ON: &str = "--datashard 10 --parityshard 3";
-
-/// The four settings in which each of the three choices is met with each other one.
-fn settings() -> [(&'static str, String); 4] {
-    [
-        ("fec, smux 1, compressed", format!("{FEC_ON} --smuxver 1")),
-        ("fec, smux 2, plain", format!("{FEC_ON} --smuxver 2 --nocomp")),
-        ("no fec, smux 1, plain", format!("{FEC_OFF} --smuxver 1 --nocomp")),
-        ("no fec, smux 2, compressed", format!("{FEC_OFF} --smuxver 2")),
-    ]
+/// Every combination, with a name.
+fn settings() -> impl Iterator<Item = (String, String)> {
+    let fec = [
+        ("no FEC", "--datashard 0 --parityshard 0"),
+        ("FEC 10+3", "--datashard 10 --parityshard 3"),
+    ];
+    let smux = [("smux 1", "--smuxver 1"), ("smux 2", "--smuxver 2")];
+    let compression = [("compressed", ""), ("plain", "--nocomp")];
+    fec.into_iter().flat_map(move |fec| {
+        smux.into_iter().flat_map(move |smux| {
+            compression.into_iter().map(move |compression| {
+                let parts = [fec, smux, compression];
+                (parts.map(|(name, _)| name).join(", "), parts.map(|(_, flags)| flags).join(" "))
+            })
+        })
+    })
 }
 
 fn works_with(cipher: &str) {

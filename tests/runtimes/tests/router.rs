@@ -244,6 +244,47 @@ mod relays {
     }
 }
 
+/// What is gone gives its place back long before `--closewait`, a minute here, if anybody writes to
+/// it.
+mod hang_ups {
+    use super::*;
+
+    #[test]
+    fn a_download_whose_reader_is_gone_ends_at_the_target() {
+        let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let to = target.local_addr().expect("an address").to_string();
+        let flooding = thread::spawn(move || {
+            let mut connection = target.accept()?.0;
+            while connection.write_all(&[1; 65_536]).is_ok() {}
+            Ok::<_, io::Error>(())
+        });
+        let (_server, _client, local) = tunnel(&to);
+        let mut connection = TcpStream::connect(local).expect("a connection");
+        connection.set_read_timeout(Some(LIMIT)).expect("an option");
+        connection.read_exact(&mut [0; 100_000]).expect("a part of the flood");
+        let begun = Instant::now();
+        drop(connection);
+        flooding.join().expect("no panic").expect("a connection");
+        assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn an_upload_whose_target_is_gone_ends_at_its_sender() {
+        let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let to = target.local_addr().expect("an address").to_string();
+        let (_server, _client, local) = tunnel(&to);
+        let mut connection = TcpStream::connect(local).expect("a connection");
+        connection.set_write_timeout(Some(LIMIT)).expect("an option");
+        connection.write_all(&[1; 100_000]).expect("room");
+        let mut reading = target.accept().expect("a connection").0;
+        reading.read_exact(&mut [0; 10_000]).expect("a part");
+        drop(reading);
+        let begun = Instant::now();
+        while connection.write_all(&[1; 65_536]).is_ok() {}
+        assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    }
+}
+
 mod sessions {
     use super::*;
 

@@ -2,15 +2,15 @@
 //!
 //! | part | what it shows | in `ci` | with `--all` |
 //! |---|---|---|---|
-//! | bare | the machines need core alone, the tunnel core and alloc | 3 targets | |
-//! | firmware | a session without a heap: here, and as an ELF free of any allocator, which boots | yes | |
-//! | suites | vectors and properties hold there | mips | mipsel, armv7 |
-//! | interop | its binaries and Debian's kcptun understand each other | mipsel | armv7 |
+//! | bare | the machines need core alone, the tunnel core and alloc | one target | three |
+//! | firmware | a session without a heap: here, and as an ELF free of any allocator, which boots | yes | yes |
+//! | suites | vectors and properties hold there | mips | and mipsel, armv7 |
+//! | interop | binaries for it, under an emulator, and Debian's kcptun understand each other | mips | and mipsel, armv7 |
 //!
 //! mips is big-endian and has words of 32 bits at once. That static MIPS binaries leave the FPU
 //! alone is checked by `cargo xtask router` whenever it builds one.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::machine::{MACHINES, Machine};
@@ -18,67 +18,74 @@ use crate::needs;
 use crate::step::{Failure, Workspace, output, run, run_tests};
 use crate::toolchain::Toolchain;
 
+/// How much is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    /// What needs no peer, of the share of `ci`.
+    WithoutPeer,
+    /// What is done before each commit.
+    Usual,
+    /// All machines.
+    All,
+}
+
 /// The machines that must do without an allocator.
 const CORE: &str = "-p proto-base -p kcp-proto -p fec-proto -p smux-proto";
-/// Targets without an operating system, so without std: small and little-endian, MIPS, and
-/// big-endian.
-const BARE: [&str; 3] = ["thumbv7em-none-eabi", "mipsel-unknown-none", "armebv7r-none-eabi"];
+/// Targets without an operating system, so without std: small and little-endian, big-endian, and
+/// MIPS.
+const BARE: [&str; 3] = ["thumbv7em-none-eabi", "armebv7r-none-eabi", "mipsel-unknown-none"];
 /// What the firmware is built for, and what links it.
 const FIRMWARE_TARGET: &str = BARE[0];
 const FIRMWARE_LINKER: &str = "arm-linux-gnueabihf-ld";
 /// Whose suites run under the emulator.
-const SUITES: &str =
-    "-p proto-base -p kcp-proto -p fec-proto -p smux-proto -p kcptun-tunnel --lib --tests";
-/// Binaries that run under an emulator: fast to build, with the checks of a debug build.
-const PROFILE: [&str; 6] = [
+const SUITES: &str = "-p proto-base -p kcp-proto -p fec-proto -p smux-proto -p kcptun-tunnel \
+                      -p kcptun-net --lib --tests";
+/// The programs that run under an emulator. On tokio and as a router; with all that a router can
+/// have.
+const PROGRAMS: &str = "-p kcptun --bin kcptun-client --bin kcptun-server \
+                        -p kcptun-router --bin kcptun-router \
+                        --no-default-features --features kcptun-router/default";
+/// What runs under an emulator: fast to build, with the checks of a debug build. One profile for
+/// tests and programs, so that std is built once.
+const PROFILE: [&str; 7] = [
     "profile.emulated.inherits='release'",
     "profile.emulated.lto=false",
     "profile.emulated.codegen-units=16",
+    "profile.emulated.opt-level=1",
+    "profile.emulated.panic='unwind'",
     "profile.emulated.debug-assertions=true",
     "profile.emulated.overflow-checks=true",
-    "profile.emulated.strip='debuginfo'",
 ];
 
-/// Runs all parts, or the share of `ci`; answers a summary. The peer must be there.
-pub(crate) fn check(workspace: &Workspace, all: bool) -> Result<String, Failure> {
+/// Runs it; answers a summary. The peer must be there, unless it is left out.
+pub(crate) fn check(workspace: &Workspace, share: Share) -> Result<String, Failure> {
     let toolchain = Toolchain::get(workspace)?;
-    bare(workspace, &toolchain)?;
-    let mut tests = firmware(workspace, &toolchain)?;
-    let [mips, mipsel, armv7, ..] = MACHINES;
-    // Between an emulated big-endian machine and its host datagrams do not come through whole:
-    // qemu's user mode (7.2) does not turn round the bytes of a UDP_SEGMENT message (seen: 3000 bytes
-    // in segments of 1000 leave as one datagram). Interop there waits for a way to send without it.
-    let (suites, interop) = if all {
-        (vec![mips, mipsel, armv7], vec![mipsel, armv7])
-    } else {
-        (vec![mips], vec![mipsel])
+    let (bare_targets, machines) = match share {
+        Share::WithoutPeer | Share::Usual => (&BARE[..1], &MACHINES[..1]),
+        Share::All => (&BARE[..], &MACHINES[..3]),
     };
-    for machine in suites.iter().chain(&interop) {
+    bare(workspace, &toolchain, bare_targets)?;
+    let mut tests = firmware(workspace, &toolchain)?;
+    for machine in machines {
         machine.ensure_linker()?;
         machine.ensure_emulator()?;
-    }
-    for machine in &suites {
         tests += suite(workspace, &toolchain, machine)?;
+        if share != Share::WithoutPeer {
+            tests += interop(workspace, &toolchain, machine)?;
+        }
     }
-    for machine in &interop {
-        tests += talk(workspace, &toolchain, machine)?;
-    }
-    let names = |machines: &[Machine]| {
-        let names: Vec<_> = machines.iter().map(|machine| machine.triple).collect();
-        names.join(", ")
-    };
+    let triples: Vec<_> = machines.iter().map(|machine| machine.triple).collect();
+    let what = if share == Share::WithoutPeer { "suites" } else { "suites and interop" };
     Ok(format!(
-        "no_std built for {}; firmware linked without an allocator; {tests} tests, \
-         suites for {}, interop of {}",
-        BARE.join(", "),
-        names(&suites),
-        names(&interop)
+        "no_std built for {}; firmware linked without an allocator; {tests} tests: {what} on {}",
+        bare_targets.join(", "),
+        triples.join(", "),
     ))
 }
 
 /// Builds for targets that have no std: what builds for them does not use it.
-fn bare(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Failure> {
-    for target in BARE {
+fn bare(workspace: &Workspace, toolchain: &Toolchain, targets: &[&str]) -> Result<(), Failure> {
+    for target in targets {
         for arguments in [
             format!("-Z build-std=core {CORE} --no-default-features"),
             format!(
@@ -114,6 +121,9 @@ fn firmware(workspace: &Workspace, toolchain: &Toolchain) -> Result<u64, Failure
     let variable = FIRMWARE_TARGET.replace('-', "_").to_uppercase();
     build.env(format!("CARGO_TARGET_{variable}_LINKER"), FIRMWARE_LINKER);
     build.env(format!("CARGO_TARGET_{variable}_RUSTFLAGS"), "-C linker-flavor=ld");
+    // Nothing for the symbols, but a minute less for building core.
+    build.args(["--config", "profile.release.lto=false"]);
+    build.args(["--config", "profile.release.codegen-units=16"]);
     run("the firmware for a Cortex-M", &mut build)?;
     let elf = toolchain.target.join(FIRMWARE_TARGET).join("release/firmware");
     has_no_allocator(&elf)?;
@@ -158,40 +168,74 @@ fn is_allocator(name: &str) -> bool {
 
 /// The vector and property suites on `machine`.
 fn suite(workspace: &Workspace, toolchain: &Toolchain, machine: &Machine) -> Result<u64, Failure> {
-    let arguments = format!("--locked -Z build-std {SUITES}");
-    let mut test = machine.cargo(toolchain, &workspace.root, "test", &arguments);
+    let mut test = cargo(workspace, toolchain, machine, "test", SUITES);
     run_tests(&format!("vectors and properties on {}", machine.triple), &mut test)
 }
 
-/// Binaries for `machine` under its emulator against Debian's kcptun.
-fn talk(workspace: &Workspace, toolchain: &Toolchain, machine: &Machine) -> Result<u64, Failure> {
-    let arguments = "--locked -Z build-std=std,panic_abort -p kcptun --no-default-features \
-                     --bin kcptun-client --bin kcptun-server --profile emulated";
-    let mut build = machine.cargo(toolchain, &workspace.root, "build", arguments);
-    for setting in PROFILE {
-        build.args(["--config", setting]);
-    }
+/// Binaries for `machine` under its emulator against Debian's kcptun: those on tokio, and the
+/// router's.
+fn interop(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    machine: &Machine,
+) -> Result<u64, Failure> {
+    let mut build = cargo(workspace, toolchain, machine, "build", PROGRAMS);
     run(&format!("binaries for {}", machine.triple), &mut build)?;
     let built = toolchain.target.join(machine.triple).join("emulated");
-    let scripts = scripts(machine, &built)?;
-    let mut test = workspace.cargo("test --locked -p kcptun-interop --test emulated -- --ignored");
-    test.env("KCPTUN_BIN_DIR", scripts);
-    run_tests(&format!("{} binaries against Debian's", machine.triple), &mut test)
+    let program = |name: &str| format!("'{}'", built.join(name).display());
+    let router = program("kcptun-router");
+    let mut tests = 0;
+    for (name, client, server) in [
+        ("kcptun", program("kcptun-client"), program("kcptun-server")),
+        ("kcptun-router", format!("{router} client"), format!("{router} server")),
+    ] {
+        let folder = built.join("emulator").join(name);
+        let roles = [("kcptun-client", client), ("kcptun-server", server)];
+        write_scripts(&folder, machine, &roles)
+            .map_err(|error| Failure(format!("{}: {error}", folder.display())))?;
+        let arguments = "test --locked -p kcptun-interop --test emulated -- --ignored";
+        let mut test = workspace.cargo(arguments);
+        test.env("KCPTUN_BIN_DIR", folder);
+        let title = format!("{name} for {} against Debian's", machine.triple);
+        tests += run_tests(&title, &mut test)?;
+    }
+    Ok(tests)
 }
 
-/// Writes programs that run those in `built` under the emulator; answers their folder.
-fn scripts(machine: &Machine, built: &Path) -> Result<PathBuf, Failure> {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = built.join("emulator");
-    let trouble = |error: std::io::Error| Failure(format!("{}: {error}", folder.display()));
-    std::fs::create_dir_all(&folder).map_err(trouble)?;
-    for name in ["kcptun-client", "kcptun-server"] {
-        let (script, program) = (folder.join(name), built.join(name));
-        let line = format!("exec {} '{}' \"$@\"", machine.emulator.join(" "), program.display());
-        std::fs::write(&script, format!("#!/bin/sh\n{line}\n")).map_err(trouble)?;
-        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).map_err(trouble)?;
+/// Debian's cargo for `machine`, with what is common to all that runs under an emulator.
+fn cargo(
+    workspace: &Workspace,
+    toolchain: &Toolchain,
+    machine: &Machine,
+    verb: &str,
+    arguments: &str,
+) -> Command {
+    // With `test` for programs, too: else all they have in common with tests is built again.
+    let arguments = format!(
+        "--locked -Z build-std=std,panic_unwind,proc_macro,test --profile emulated {arguments}"
+    );
+    let mut cargo = machine.cargo(toolchain, &workspace.root, verb, &arguments);
+    for setting in PROFILE {
+        cargo.args(["--config", setting]);
     }
-    Ok(folder)
+    cargo
+}
+
+/// Writes scripts of these names, each of which runs a command under the emulator.
+fn write_scripts(
+    folder: &Path,
+    machine: &Machine,
+    scripts: &[(&str, String)],
+) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(folder)?;
+    for (name, command) in scripts {
+        let script = folder.join(name);
+        let line = format!("exec {} {command} \"$@\"", machine.emulator.join(" "));
+        std::fs::write(&script, format!("#!/bin/sh\n{line}\n"))?;
+        std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -83,6 +83,11 @@ impl Machine {
         })
     }
 
+    /// Whether binaries for it need nothing of the system but its kernel.
+    pub(crate) fn is_static(&self) -> bool {
+        self.link == Link::Zig
+    }
+
     /// Installs what linking for it needs.
     pub(crate) fn ensure_linker(&self) -> Result<(), Failure> {
         match self.link {

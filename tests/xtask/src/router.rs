@@ -15,14 +15,14 @@ use crate::toolchain::Toolchain;
 
 /// The program, and the package of the same name.
 pub(crate) const PROGRAM: &str = "kcptun-router";
-/// Small, and without what only a debugger reads.
-const PROFILE: [&str; 5] = [
-    "profile.router.inherits='release'",
-    "profile.router.opt-level=2",
-    "profile.router.panic='abort'",
-    "profile.router.debug=false",
-    "profile.router.strip='symbols'",
-];
+/// What the standard library leaves out: backtraces, and code that is long to be fast.
+const STD: &str = "-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size";
+/// A panic ends the program at once: no text, no unwinding, hence nothing to look names up with.
+const FLAGS: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
+                     -Cforce-unwind-tables=no";
+/// Where nothing is linked at run time, code need not be movable; on MIPS that spares every function
+/// the search for its constants. The C library and its start-up code are the linker's.
+const STATIC_FLAGS: &str = "-Crelocation-model=static -Clink-self-contained=no";
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -75,19 +75,21 @@ pub(crate) fn build(
     features: Option<&str>,
 ) -> Result<PathBuf, Failure> {
     machine.ensure_linker()?;
-    let mut arguments =
-        format!("--locked -p {PROGRAM} --profile router -Z build-std=std,panic_abort");
+    let mut arguments = format!("--locked -p {PROGRAM} --profile router {STD}");
     if let Some(features) = features {
         arguments.push_str(&format!(" --no-default-features --features {features}"));
     }
     let mut build = machine.cargo(toolchain, &workspace.root, "build", &arguments);
-    for setting in PROFILE {
-        build.args(["--config", setting]);
-    }
+    let flags =
+        if machine.is_static() { format!("{FLAGS} {STATIC_FLAGS}") } else { FLAGS.to_owned() };
+    build.env("RUSTFLAGS", flags);
     run(&format!("{PROGRAM} for {}", machine.triple), &mut build)?;
     let binary = toolchain.target.join(machine.triple).join("router").join(PROGRAM);
     if machine.triple.starts_with("mips") && machine.triple.ends_with("musl") {
         has_no_float(&binary)?;
+        // Tables for debuggers, 100 KB, which other linkers leave out and strip leaves in.
+        let mut strip = Command::new("mipsel-linux-gnu-strip");
+        run("strip", strip.args(["--remove-section=.pdr"]).arg(&binary))?;
     }
     Ok(binary)
 }

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::cross::{self, Share};
 use crate::step::{self, Failure, Workspace, run_tests};
-use crate::{deb, dist, needs};
+use crate::{cost, deb, dist, needs};
 
 /// The binaries under test: optimised as the released ones, without their whole-program
 /// optimisation (which takes minutes and changes no behaviour), with the checks of a debug
@@ -60,8 +61,10 @@ pub(crate) fn run(workspace: &Workspace, extent: Extent) -> Result<String, Failu
     if extent == Extent::Usual {
         return Ok(summary);
     }
+    let machines = cross::check(workspace, Share::All)?;
+    let cost = cost::run_task(workspace)?;
     let archives = dist::run_task(workspace, &[])?;
-    Ok(format!("{summary}; {archives}"))
+    Ok(format!("{summary}; {machines}; {cost}; {archives}"))
 }
 
 /// Builds the binaries; answers their directory.
