@@ -294,10 +294,7 @@ impl<'s> Encoder<'s> {
             if slot.0.as_ref().is_none_or(|buf| pool.capacity(buf) < len) {
                 let Some(new) = pool.alloc(len) else { return false };
                 if let Some(old) = slot.0.take() {
-                    // Both lie in the pool, so the bytes go by way of the stack.
-                    let mut bytes = [0; MAX_PACKET];
-                    bytes[..old_len].copy_from_slice(&pool.bytes(&old)[..old_len]);
-                    pool.bytes_mut(&new)[..old_len].copy_from_slice(&bytes[..old_len]);
+                    pool.copy(&old, 0, &new, old_len);
                     pool.release(old);
                 }
                 slot.0 = Some(new);

@@ -27,17 +27,21 @@ pub struct Config {
     pub mode: Mode,
     /// Lower minimum RTO (30 instead of 100 ms) and gentler back-off.
     pub nodelay: bool,
-    /// How long an ack may wait, and the coarseness of retransmission.
+    /// The original's tick. Here no timer is rounded to it: an ack waits half of it at the most (all
+    /// of it for a peer that repeats much), the RTO lies at least so far above the smoothed round
+    /// trip, and what one later segment overtook is repeated after half of it. 1 to 5,000 ms.
     pub interval: Duration,
-    /// Acks of later transmissions after which a segment counts as lost; 0 turns this off.
+    /// Acks of later transmissions after which a segment counts as lost; 0 turns this off, and more
+    /// than 32 are 32.
     pub resend: u32,
     /// Whether the congestion window limits sending (kcptun: `nc` = 0).
     pub congestion_control: bool,
     /// Whether acks leave with the datagram that asks for them instead of within `interval`.
     pub ack_no_delay: bool,
-    /// Segments that may be queued and in flight.
+    /// Segments that may be queued and in flight, at least 1.
     pub send_window: u16,
-    /// Segments that may wait for the reader or for order.
+    /// Segments that may wait for the reader or for order, at least 1. Each takes 12 bytes of index
+    /// memory as soon as the peer has used the window that far, whatever it has sent.
     pub receive_window: u16,
 }
 

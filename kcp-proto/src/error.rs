@@ -50,7 +50,8 @@ impl core::error::Error for PacketError {}
 pub enum SendError {
     /// The send window is full; wait for [`Event::Writable`](crate::Event::Writable).
     WindowFull,
-    /// The pool or the rings have no memory left; wait for `Writable`.
+    /// The pool or the rings have no memory left. [`Event::Writable`](crate::Event::Writable) tells
+    /// when this conversation has freed some; others that share the pool may do so, too.
     NoMemory,
     /// A message needs more than 255 fragments or more than the send window.
     TooLong {
@@ -65,7 +66,9 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WindowFull => f.write_str("the send window is full: wait for Writable"),
-            Self::NoMemory => f.write_str("no buffer memory is left: wait for Writable"),
+            Self::NoMemory => {
+                f.write_str("no buffer memory is left: try again when some was freed")
+            }
             Self::TooLong { max } => write!(f, "a message may have {max} bytes at the most"),
             Self::Empty => f.write_str("an empty message cannot be sent"),
         }

@@ -3,10 +3,16 @@
 use core::time::Duration;
 
 use heapless::Vec;
-use proto_base::Instant;
+use proto_base::{Instant, serial_number};
 
 use crate::rtt::Rtt;
 use crate::sender::Cause;
+
+serial_number! {
+    /// Number of a transmission among all transmissions of a conversation, wrapping. Each repetition
+    /// of a segment has a new one.
+    pub(crate) struct Transmission;
+}
 
 /// Most acks of later transmissions that a user can demand before a segment counts as lost.
 const MAX_RESEND: usize = 32;
@@ -29,7 +35,7 @@ const CALM: u32 = 1_024;
 pub(crate) struct Evidence {
     resend: usize,
     /// Highest acknowledged transmission numbers, the highest first.
-    highest: Vec<u32, MAX_RESEND>,
+    highest: Vec<Transmission, MAX_RESEND>,
     /// How long the transmission with the highest number took to be acknowledged.
     newest_rtt: Duration,
     tolerance: Duration,
@@ -48,8 +54,8 @@ impl Evidence {
     }
 
     /// The transmission numbered `order` arrived; its ack came `rtt` after it had left.
-    pub(crate) fn on_ack(&mut self, order: u32, rtt: Duration) {
-        let at = self.highest.iter().position(|&known| is_before(known, order));
+    pub(crate) fn on_ack(&mut self, order: Transmission, rtt: Duration) {
+        let at = self.highest.iter().position(|&known| known.is_before(order));
         let at = at.unwrap_or(self.highest.len());
         if at < self.resend.max(1) {
             if self.highest.len() == self.resend.max(1) {
@@ -77,28 +83,29 @@ impl Evidence {
     }
 
     /// Transmissions before this number are lost; `None` without enough acks, or with `resend` 0.
-    pub(crate) fn fast_mark(&self) -> Option<u32> {
+    pub(crate) fn fast_mark(&self) -> Option<Transmission> {
         self.resend.checked_sub(1).and_then(|last| self.highest.get(last)).copied()
     }
 
     /// The latest transmission known to have arrived.
-    pub(crate) fn newest(&self) -> Option<u32> {
+    pub(crate) fn newest(&self) -> Option<Transmission> {
         self.highest.first().copied()
     }
 
     /// When a transmission counts as lost, given that those before number `mark` are overtaken;
     /// `None` when it is not.
-    pub(crate) fn lost_at(&self, order: u32, sent_at: Instant, mark: u32) -> Option<Instant> {
+    pub(crate) fn lost_at(
+        &self,
+        order: Transmission,
+        sent_at: Instant,
+        mark: Transmission,
+    ) -> Option<Instant> {
         let patience = match self.tolerance {
             Duration::ZERO => Duration::ZERO,
             tolerance => self.newest_rtt + tolerance,
         };
-        is_before(order, mark).then(|| sent_at + patience)
+        order.is_before(mark).then(|| sent_at + patience)
     }
-}
-
-fn is_before(order: u32, other: u32) -> bool {
-    order.wrapping_sub(other).cast_signed() < 0
 }
 
 #[cfg(test)]
@@ -109,15 +116,16 @@ mod tests {
     fn a_transmission_is_lost_after_resend_later_ones_arrived() {
         let mut evidence = Evidence::new(2);
         let rtt = Duration::from_millis(1);
-        evidence.on_ack(u32::MAX, rtt);
-        assert_eq!((evidence.fast_mark(), evidence.newest()), (None, Some(u32::MAX)));
-        evidence.on_ack(3, rtt); // across the wrap
-        assert_eq!((evidence.fast_mark(), evidence.newest()), (Some(u32::MAX), Some(3)));
-        evidence.on_ack(1, rtt);
-        assert_eq!((evidence.fast_mark(), evidence.newest()), (Some(1), Some(3)));
+        let [last, zero, one, three] = [u32::MAX, 0, 1, 3].map(Transmission::new);
+        evidence.on_ack(last, rtt);
+        assert_eq!((evidence.fast_mark(), evidence.newest()), (None, Some(last)));
+        evidence.on_ack(three, rtt); // across the wrap
+        assert_eq!((evidence.fast_mark(), evidence.newest()), (Some(last), Some(three)));
+        evidence.on_ack(one, rtt);
+        assert_eq!((evidence.fast_mark(), evidence.newest()), (Some(one), Some(three)));
         let at = Instant::from_millis(7);
-        assert_eq!(evidence.lost_at(0, at, 1), Some(at));
-        assert_eq!(evidence.lost_at(1, at, 1), None);
+        assert_eq!(evidence.lost_at(zero, at, one), Some(at));
+        assert_eq!(evidence.lost_at(one, at, one), None);
     }
 
     #[test]
@@ -126,12 +134,13 @@ mod tests {
         let mut rtt = Rtt::new(true, Duration::from_millis(10));
         rtt.sample(160);
         evidence.on_disorder(Cause::Fast, &rtt);
-        evidence.on_ack(5, Duration::from_millis(155));
+        let [older, newer] = [4, 5].map(Transmission::new);
+        evidence.on_ack(newer, Duration::from_millis(155));
         // A 16th of the round trip more than the later one took, however close they left.
-        let lost_at = evidence.lost_at(4, Instant::from_millis(2), 5);
+        let lost_at = evidence.lost_at(older, Instant::from_millis(2), newer);
         assert_eq!(lost_at, Some(Instant::from_millis(2 + 155 + 10)));
-        for order in 0..CALM {
-            evidence.on_ack(order + 7, Duration::from_millis(160));
+        for step in 0..CALM {
+            evidence.on_ack(newer + 2 + step, Duration::from_millis(160));
         }
         assert_eq!(evidence.tolerance, Duration::from_millis(5));
     }

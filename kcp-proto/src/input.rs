@@ -164,6 +164,10 @@ impl Kcp<'_> {
             self.pacer.on_delivered(delivered, smoothed, shortest, window);
         }
         self.waiting_since = (self.sender.in_flight() > 0).then_some(self.now);
+        if self.waiting_since.is_none() {
+            self.flight.on_pause();
+            self.pacer.on_pause();
+        }
         self.sender.detect_losses(self.now);
         if input.freed > 0 {
             self.flush.arm_early();

@@ -130,7 +130,7 @@ impl<'s> Kcp<'s> {
     ) -> Result<Self, ConfigError> {
         let config = config.validate()?;
         let sender = Sender::new(rings.sent, rings.chunks, &config);
-        let receiver = Receiver::new(rings.received, config.receive_window);
+        let receiver = Receiver::new(rings.received, config.receive_window, config.mode);
         let acks = AckList::new(rings.acks);
         if sender.free() == 0 || receiver.window() == 0 || acks.limit() == 0 {
             return Err(ConfigError::NoRings);
@@ -179,11 +179,15 @@ impl<'s> Kcp<'s> {
     }
 
     /// Lends memory for the next bytes to send: from `least` to `wanted` bytes that lie together.
-    /// Write to it and [`commit`](Self::commit) what was written; until then nothing is queued.
+    /// Write to it and [`commit`](Self::commit) what was written, 0 as well: until then nothing is
+    /// queued and the memory is held. Other verbs may come in between.
+    ///
+    /// In message mode each segment so written is a message.
     ///
     /// # Errors
-    /// When the window or the memory has less than `least` bytes; [`Event::Writable`] tells when to
-    /// try again. `least` above a page of the pool can never be had.
+    /// When the window or the memory has less than `least` bytes. [`Event::Writable`] tells when the
+    /// window has opened or this conversation has freed memory; memory that others of the same pool
+    /// free is theirs to tell. `least` above a page of the pool can never be had.
     pub fn send_slot<'p>(
         &mut self,
         pool: &'p mut Pool<'_>,
@@ -197,7 +201,7 @@ impl<'s> Kcp<'s> {
         slot
     }
 
-    /// Queues the first `written` bytes of the slot lent last.
+    /// Queues the first `written` bytes of the slot lent last, which ends the loan.
     pub fn commit(&mut self, pool: &mut Pool<'_>, written: usize) {
         self.sender.commit(pool, written);
     }

@@ -30,7 +30,7 @@ pub(crate) struct Lists {
     /// Bit n: list n holds segments.
     occupied: u32,
     /// Segments in flight, in all lists together.
-    flying: u32,
+    pipe: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,7 +56,7 @@ impl Lists {
     }
 
     /// Numbers and heads of the lists in flight that hold segments.
-    pub(crate) fn in_flight(&self) -> impl Iterator<Item = (usize, u32)> {
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (usize, u32)> {
         let mut left = self.occupied & ((1 << Self::IN_FLIGHT) - 1);
         core::iter::from_fn(move || {
             let list = left.trailing_zeros() as usize;
@@ -65,9 +65,9 @@ impl Lists {
         })
     }
 
-    /// Segments in flight: sent, and neither acknowledged nor taken for lost.
-    pub(crate) fn flying(&self) -> u32 {
-        self.flying
+    /// Segments in flight, in all lists together.
+    pub(crate) fn pipe(&self) -> u32 {
+        self.pipe
     }
 
     /// Moves a segment to the end of the list of `place`.
@@ -75,7 +75,7 @@ impl Lists {
         self.unlink(ring, number);
         ring[number].place = place;
         let Some(list) = list_of(place) else { return };
-        self.flying += u32::from(list < Self::IN_FLIGHT);
+        self.pipe += u32::from(list < Self::IN_FLIGHT);
         ring[number].next = number;
         if self.occupied & (1 << list) == 0 {
             self.occupied |= 1 << list;
@@ -92,7 +92,7 @@ impl Lists {
     /// Takes a segment out of its list, if it stands in one. Its place is the caller's to change.
     pub(crate) fn unlink(&mut self, ring: &mut SeqRing<'_, TxSegment>, number: u32) {
         let Some(list) = list_of(ring[number].place) else { return };
-        self.flying -= u32::from(list < Self::IN_FLIGHT);
+        self.pipe -= u32::from(list < Self::IN_FLIGHT);
         let (next, previous) = (ring[number].next, ring[number].previous);
         match (previous == number, next == number) {
             (true, true) => self.occupied &= !(1 << list),

@@ -106,7 +106,7 @@ impl Kcp<'_> {
             self.stats.pushes_out += 1;
             self.waiting_since.get_or_insert(self.now);
             let cause = self.sender.mark_sent(sn, self.now, &mut self.stats);
-            self.flight.on_sent(cause.is_some(), self.sender.flying());
+            self.flight.on_sent(cause.is_some(), self.sender.pipe());
             match cause {
                 None => {
                     self.pacer.on_sent();

@@ -86,6 +86,11 @@ impl Pacer {
         self.was_full = true;
     }
 
+    /// Nothing is under way any more: a pause says nothing about the path.
+    pub(crate) fn on_pause(&mut self) {
+        (self.turn, self.delivered, self.was_full) = (None, 0, false);
+    }
+
     /// A new segment left.
     pub(crate) fn on_sent(&mut self) {
         self.tokens = self.tokens.saturating_sub(PRICE);
@@ -100,7 +105,11 @@ impl Pacer {
         shortest: Duration,
         window: u32,
     ) {
-        let start = *self.turn.get_or_insert(self.now);
+        let Some(start) = self.turn else {
+            // What came until now, came before the turn.
+            self.turn = Some(self.now);
+            return;
+        };
         self.delivered += delivered;
         let lasted = self.now - start;
         if lasted < smoothed.max(SHORTEST_TURN) {
@@ -216,6 +225,22 @@ mod tests {
             assert!(pacer.is_ready());
             pacer.on_sent();
         }
+    }
+
+    #[test]
+    fn a_pause_is_no_slow_path() {
+        let mut pacer = paced(4, 1_024, true);
+        let rate = pacer.rate;
+        for minute in 1..100 {
+            pacer.on_pause();
+            pacer.advance(Instant::from_millis(60_000 * minute));
+            for ms in 0..=101 {
+                pacer.advance(Instant::from_millis(60_000 * minute + ms));
+                pacer.on_full();
+                pacer.on_delivered(4, RTT, RTT, 1_024);
+            }
+        }
+        assert!((rate..rate * 21 / 20).contains(&pacer.rate), "{rate}, then {}", pacer.rate);
     }
 
     #[test]

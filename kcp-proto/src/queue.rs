@@ -26,8 +26,12 @@ impl Sender<'_> {
             return Err(SendError::WindowFull);
         }
         let room = self.room(pool);
-        if open > 0 && room < least {
-            self.move_open_segment(pool, wanted, least)?;
+        if open > 0 && room < least.max(wanted.min(open)) {
+            // Once for a segment: else its rest would be lent in runts.
+            let moved = self.move_open_segment(pool, wanted, least);
+            if room < least {
+                moved?;
+            }
         } else if open == 0 && room < wanted.min(self.mss.max(least)) {
             self.add_chunk(pool, wanted, least)?;
         }
@@ -38,12 +42,14 @@ impl Sender<'_> {
             return Err(SendError::NoMemory);
         }
         let filled = self.filled;
+        self.is_lent = true;
         let Some(buf) = self.last_chunk() else { return Err(SendError::NoMemory) };
         Ok(&mut pool.bytes_mut(buf)[filled..filled + allowed])
     }
 
     /// Queues `count` bytes that were written to the slot lent last.
     pub(crate) fn commit(&mut self, pool: &mut Pool<'_>, count: usize) {
+        self.is_lent = false;
         let mut rest = count.min(self.room(pool));
         while rest > 0 {
             let open = self.open_room(pool);
@@ -196,8 +202,11 @@ impl Sender<'_> {
         Ok(())
     }
 
-    /// Gives back chunks from the first one up to chunk `keep`; all of them for `None`.
+    /// Gives back chunks from the first one up to chunk `keep`; for `None` all of them but one that
+    /// is lent.
     pub(crate) fn release_chunks(&mut self, pool: &mut Pool<'_>, keep: Option<u32>) {
+        let last = self.first_chunk.wrapping_add(self.chunk_count).wrapping_sub(1);
+        let keep = keep.or(self.is_lent.then_some(last));
         while self.chunk_count > 0 && keep != Some(self.first_chunk) {
             if let Some(buf) = self.chunks[self.first_chunk].0.take() {
                 pool.release(buf);

@@ -2,6 +2,7 @@
 
 use proto_base::{Buf, Pool, SeqRing, Storage};
 
+use crate::config::Mode;
 use crate::error::RecvError;
 use crate::wire::Sn;
 
@@ -54,10 +55,12 @@ pub(crate) struct Receiver<'s> {
     window: u32,
     /// Unread bytes that are in order.
     ready_bytes: usize,
+    /// Segments without data are no messages, but nothing.
+    is_stream: bool,
 }
 
 impl<'s> Receiver<'s> {
-    pub(crate) fn new(storage: Storage<'s, RxSegment>, window: u16) -> Self {
+    pub(crate) fn new(storage: Storage<'s, RxSegment>, window: u16, mode: Mode) -> Self {
         let ring = SeqRing::new(storage, usize::from(window));
         let limit = u32::try_from(ring.limit()).unwrap_or(u32::MAX);
         Self {
@@ -67,6 +70,7 @@ impl<'s> Receiver<'s> {
             next: Sn::default(),
             offset: 0,
             ready_bytes: 0,
+            is_stream: mode == Mode::Stream,
         }
     }
 
@@ -134,9 +138,10 @@ impl<'s> Receiver<'s> {
             rest -= left;
             self.drop_first(pool);
             if rest == 0 {
-                return;
+                break;
             }
         }
+        self.skip_empty();
     }
 
     /// Copies the next whole message to `out`.
@@ -226,6 +231,15 @@ impl<'s> Receiver<'s> {
             self.ready_bytes += usize::from(segment.len);
             self.next += 1;
         }
+        self.skip_empty();
+    }
+
+    /// A reader of a stream never sees segments without data, so it cannot free their slots.
+    fn skip_empty(&mut self) {
+        while self.is_stream && self.read != self.next && self.ring[self.read.get()].len == 0 {
+            self.ring[self.read.get()] = RxSegment::default();
+            self.read += 1;
+        }
     }
 
     /// Segments and bytes of the next message, if all of it is here. The first fragment says how
@@ -272,7 +286,7 @@ mod tests {
             chunk in 1usize..50,
         ) {
             let mut pool = Pool::owned(1 << 20, 4096).unwrap();
-            let mut rx = Receiver::new(Storage::owned(), window);
+            let mut rx = Receiver::new(Storage::owned(), window, Mode::Stream);
             rx.start_at(Sn::new(start));
             let data = |number: u32| -> Vec<u8> { (0..number % 7).map(|at| (number + at) as u8).collect() };
             let mut out = Vec::new();

@@ -39,9 +39,9 @@ impl Rtt {
         if !(0..=MAX_SAMPLE).contains(&rtt) {
             return;
         }
+        self.min = Some(self.min.unwrap_or(u32::MAX).min(rtt.unsigned_abs()));
         let trusted = (self.rto * TRUSTED_RTOS).max(TRUSTED_MS);
         let rtt = rtt.min(trusted.cast_signed());
-        self.min = Some(self.min.unwrap_or(u32::MAX).min(rtt.unsigned_abs()));
         // A smoothed value of 0 counts as "no sample yet", which keeps loopback lively.
         if self.srtt == 0 {
             self.srtt = rtt;
@@ -111,6 +111,10 @@ mod tests {
         assert!(rtt.rto() < Duration::from_secs(2), "{:?}", rtt.rto());
         (0..40).for_each(|_| rtt.sample(9_000));
         assert!(rtt.rto() > Duration::from_secs(9), "{:?}", rtt.rto());
+        assert_eq!(rtt.shortest(), Some(Duration::from_millis(60)));
+        let mut slow = Rtt::new(true, Duration::from_millis(10));
+        slow.sample(2_000);
+        assert_eq!(slow.shortest(), Some(Duration::from_secs(2)));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use proto_base::{Buf, Instant, Pool, SeqRing, Storage};
 
-use crate::evidence::Evidence;
+use crate::evidence::{Evidence, Transmission};
 use crate::order::{Lists, Place};
 use crate::rtt::Rtt;
 use crate::stats::Stats;
@@ -31,8 +31,8 @@ pub struct TxSegment {
     pub(crate) twin: Twin,
     pub(crate) timeouts: u16,
     pub(crate) transmissions: u16,
-    /// Number of its latest transmission among all transmissions.
-    pub(crate) order: u32,
+    /// Its latest transmission.
+    pub(crate) order: Transmission,
     pub(crate) sent_at: Instant,
     pub(crate) next: u32,
     pub(crate) previous: u32,
@@ -65,7 +65,7 @@ pub(crate) enum Cause {
 pub(crate) struct Allowance {
     /// Segments from una to the last one sent.
     pub(crate) window: u32,
-    /// Segments under way.
+    /// Segments in the network (the "pipe").
     pub(crate) flight: u32,
     /// A new segment need not wait for its time.
     pub(crate) is_now: bool,
@@ -104,11 +104,13 @@ pub(crate) struct Sender<'s> {
     pub(crate) chunk_count: u32,
     /// Bytes of the last chunk that are taken.
     pub(crate) filled: usize,
+    /// The rest of the last chunk is lent to a writer.
+    pub(crate) is_lent: bool,
 
     pub(crate) lists: Lists,
     pub(crate) evidence: Evidence,
     /// Number that the next transmission gets.
-    pub(crate) next_order: u32,
+    pub(crate) next_order: Transmission,
     /// When a segment was last found to have arrived.
     pub(crate) last_progress: Instant,
     /// When a peer that had been silent for long was heard again.
@@ -140,9 +142,10 @@ impl<'s> Sender<'s> {
             first_chunk: 0,
             chunk_count: 0,
             filled: 0,
+            is_lent: false,
             lists: Lists::default(),
             evidence: Evidence::new(config.resend),
-            next_order: 0,
+            next_order: Transmission::default(),
             last_progress: Instant::ZERO,
             resumed_at: None,
             delivered: 0,
@@ -234,7 +237,7 @@ impl<'s> Sender<'s> {
     /// time that disorder on this path takes.
     pub(crate) fn is_overtaken(&self, now: Instant) -> bool {
         self.evidence.newest().is_some_and(|mark| {
-            self.lists.in_flight().any(|(_, head)| {
+            self.lists.heads().any(|(_, head)| {
                 self.lost_at(&self.segments[head], mark).is_some_and(|at| at <= now)
             })
         })
@@ -280,7 +283,7 @@ impl<'s> Sender<'s> {
     /// `None` for a first transmission.
     pub(crate) fn mark_sent(&mut self, sn: Sn, now: Instant, stats: &mut Stats) -> Option<Cause> {
         let order = self.next_order;
-        self.next_order = self.next_order.wrapping_add(1);
+        self.next_order += 1;
         let segment = &mut self.segments[sn.get()];
         segment.order = order;
         segment.sent_at = now;
@@ -313,7 +316,7 @@ impl<'s> Sender<'s> {
     /// overtaken.
     pub(crate) fn deadline(&self, rtt: &Rtt) -> Option<Instant> {
         let mark = self.evidence.fast_mark();
-        let heads = self.lists.in_flight().map(|(_, head)| &self.segments[head]);
+        let heads = self.lists.heads().map(|(_, head)| &self.segments[head]);
         heads.fold(None, |first, segment| {
             let lost_at = mark.and_then(|mark| self.lost_at(segment, mark));
             let next = Instant::earliest(lost_at, Some(self.due(segment, rtt)));
@@ -328,10 +331,12 @@ impl<'s> Sender<'s> {
 
     /// Whether a new segment may be sent now.
     pub(crate) fn has_new(&self, allowed: Allowance) -> bool {
+        // The segment that a writer is at stays, or its slot would have no place in the window.
+        let queued = self.end - self.next;
         allowed.is_now
-            && self.has_queued()
+            && queued > u32::from(self.is_lent)
             && self.next - self.una < allowed.window
-            && self.lists.flying() < allowed.flight
+            && self.lists.pipe() < allowed.flight
     }
 
     /// Whether anything waits to be sent for the first time.
@@ -339,9 +344,10 @@ impl<'s> Sender<'s> {
         self.next != self.end
     }
 
-    /// Segments under way: sent, and neither acknowledged nor taken for lost.
-    pub(crate) fn flying(&self) -> u32 {
-        self.lists.flying()
+    /// Segments that are probably in the network, the "pipe" of RFC 6675: sent, and neither
+    /// acknowledged nor taken for lost.
+    pub(crate) fn pipe(&self) -> u32 {
+        self.lists.pipe()
     }
 
     /// Segments found to have arrived since this was last asked.
@@ -376,6 +382,7 @@ impl<'s> Sender<'s> {
         self.una = self.end;
         self.next = self.end;
         self.lists = Lists::default();
+        self.is_lent = false;
         self.release_chunks(pool, None);
     }
 
@@ -394,7 +401,7 @@ impl<'s> Sender<'s> {
     #[cfg(all(test, feature = "alloc"))]
     pub(crate) fn start_at(&mut self, sn: Sn) {
         (self.una, self.next, self.end) = (sn, sn, sn);
-        (self.first_chunk, self.next_order) = (sn.get(), sn.get());
+        (self.first_chunk, self.next_order) = (sn.get(), Transmission::new(sn.get()));
     }
 
     /// When a segment in flight times out. Acks that still come in push this back, unless they
@@ -413,11 +420,11 @@ impl<'s> Sender<'s> {
         }
     }
 
-    fn lost_at(&self, segment: &TxSegment, mark: u32) -> Option<Instant> {
+    fn lost_at(&self, segment: &TxSegment, mark: Transmission) -> Option<Instant> {
         self.evidence.lost_at(segment.order, segment.sent_at, mark)
     }
 
-    fn take_overtaken(&mut self, mark: u32, cause: Cause, now: Instant) {
+    fn take_overtaken(&mut self, mark: Transmission, cause: Cause, now: Instant) {
         for list in 0..Lists::IN_FLIGHT {
             while let Some(head) = self.lists.head(list) {
                 if self.lost_at(&self.segments[head], mark).is_none_or(|at| at > now) {

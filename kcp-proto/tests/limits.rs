@@ -208,6 +208,28 @@ fn an_endless_message_ends() {
     assert_eq!(kcp.readable_bytes(), 2 * (65_535 - 10));
 }
 
+/// Segments without data are nothing in a stream: its reader never sees them, so they take no place
+/// in the window.
+#[test]
+fn empty_segments_fill_no_stream() {
+    let (mut kcp, mut pool) = receiver(8, Mode::Stream);
+    for sn in 0..1_000 {
+        // Some come behind bytes that nobody has read yet, some out of order.
+        let sn = sn ^ 1;
+        let data: &[u8] = if sn % 100 < 97 { b"" } else { b"data" };
+        kcp.handle_packet(Instant::ZERO, &mut pool, &push(sn, 0, data), Via::Direct).unwrap();
+        if sn % 100 == 98 {
+            assert_eq!(kcp.readable_bytes(), 12);
+            let mut out = [0; 12];
+            while let Ok(len) = kcp.recv(&mut pool, &mut out) {
+                assert_eq!(out[..len], b"datadatadata"[..len]);
+            }
+        }
+    }
+    assert_eq!((kcp.readable_bytes(), kcp.receive_window()), (0, 8));
+    assert_eq!(pool.used_pages(), 0);
+}
+
 /// Messages without bytes are legal in C implementations: they are delivered, and told.
 #[test]
 fn an_empty_message_arrives() {

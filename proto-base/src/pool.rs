@@ -166,14 +166,15 @@ impl<'s> Pool<'s> {
         Ok(pool)
     }
 
-    /// A pool of owned memory that may grow to `limit` bytes (rounded up to whole pages).
+    /// A pool of owned memory that may grow to `limit` bytes (rounded up to whole slabs of 16
+    /// pages).
     ///
     /// # Errors
     /// When the page size is not a power of two from 2,048 to 65,536 or the limit is 0.
     #[cfg(feature = "alloc")]
     pub fn owned(limit: usize, page_size: usize) -> Result<Self, PoolError> {
         let shift = page_shift(page_size)?;
-        let pages = limit.div_ceil(page_size);
+        let pages = limit.div_ceil(page_size).next_multiple_of(PAGES_PER_SLAB);
         Self::empty(Arena::Owned(Vec::new()), Storage::owned(), shift, pages)
     }
 
@@ -297,7 +298,11 @@ impl<'s> Pool<'s> {
 
     /// Copies `len` bytes at `offset` of one buffer to the front of another.
     pub fn copy(&mut self, from: &Buf, offset: usize, to: &Buf, len: usize) {
-        // Two buffers cannot be borrowed at once, so bytes cross over in small steps.
+        if let Some([from, to]) = self.disjoint_mut([from, to]) {
+            to[..len].copy_from_slice(&from[offset..offset + len]);
+            return;
+        }
+        // In two slabs they cannot be borrowed at once, so bytes cross over in small steps.
         let mut step = [0; 256];
         let mut done = 0;
         while done < len {
@@ -323,6 +328,9 @@ impl<'s> Pool<'s> {
                 droppable += 1;
             }
             let dropped = droppable.saturating_sub(keep);
+            if dropped == 0 {
+                return;
+            }
             slabs.truncate(slabs.len() - dropped);
             self.page_count -= dropped * PAGES_PER_SLAB;
             self.relink_free_pages();
@@ -426,7 +434,6 @@ impl<'s> Pool<'s> {
             let slab = vec![0; PAGES_PER_SLAB << self.page_shift].into_boxed_slice();
             slabs.push(slab);
             if self.pages.grow(self.page_count + PAGES_PER_SLAB) {
-                self.page_limit = self.page_limit.max(self.page_count + PAGES_PER_SLAB);
                 self.add_pages(PAGES_PER_SLAB);
             }
         }

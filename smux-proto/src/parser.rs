@@ -9,7 +9,8 @@ pub(crate) enum Frame {
     Syn(u32),
     Fin(u32),
     Psh(u32, u16),
-    Nop,
+    /// Of the session (0), or of a stream.
+    Nop(u32),
     Upd(u32, Update),
 }
 
@@ -83,7 +84,7 @@ const fn frame(header: Header, body: &[u8; UPDATE_LEN]) -> Frame {
         Command::Syn => Frame::Syn(stream),
         Command::Fin => Frame::Fin(stream),
         Command::Psh => Frame::Psh(stream, header.length),
-        Command::Nop => Frame::Nop,
+        Command::Nop => Frame::Nop(stream),
         Command::Upd => Frame::Upd(stream, Update::parse(body)),
     }
 }
@@ -100,7 +101,7 @@ mod tests {
             any::<u32>().prop_map(Frame::Syn),
             any::<u32>().prop_map(Frame::Fin),
             any::<u32>().prop_map(|id| Frame::Psh(id, 0)),
-            Just(Frame::Nop),
+            any::<u32>().prop_map(Frame::Nop),
             (any::<u32>(), any::<u32>(), any::<u32>())
                 .prop_map(|(id, consumed, window)| Frame::Upd(id, Update { consumed, window })),
         ]
@@ -111,7 +112,7 @@ mod tests {
             Frame::Syn(id) => (Command::Syn, id),
             Frame::Fin(id) => (Command::Fin, id),
             Frame::Psh(id, _) => (Command::Psh, id),
-            Frame::Nop => (Command::Nop, 0),
+            Frame::Nop(id) => (Command::Nop, id),
             Frame::Upd(id, update) => return ControlFrame::update(Version::V2, id, update),
         };
         ControlFrame::new(Version::V2, command, id)

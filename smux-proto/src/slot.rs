@@ -58,8 +58,10 @@ pub(crate) mod due {
     pub(crate) const SYN: u8 = 1;
     pub(crate) const UPD: u8 = 2;
     pub(crate) const FIN: u8 = 4;
+    /// A NOP with the stream's id behind the FIN: what the peer sends is still read.
+    pub(crate) const READS: u8 = 8;
     /// A FIN more: nobody reads what the peer sends.
-    pub(crate) const GONE: u8 = 8;
+    pub(crate) const GONE: u8 = 16;
 }
 
 /// Events of a stream that are to be reported, as bits, in the order of reporting.
@@ -82,6 +84,8 @@ pub struct Slot {
     pub(crate) local: Local,
     /// The peer's FIN has come.
     pub(crate) peer_finished: bool,
+    /// The peer said that it still reads.
+    pub(crate) peer_reads: bool,
     /// The peer claimed to have read more than we sent.
     pub(crate) bad_update: bool,
     /// The application knows of the stream: it opened or accepted it.
@@ -114,6 +118,7 @@ impl Slot {
             wire: 0,
             local: Local::Vacant,
             peer_finished: false,
+            peer_reads: false,
             bad_update: false,
             known: false,
             wants: false,

@@ -51,6 +51,8 @@ pub(crate) struct Streams<'s> {
     /// First free slot among those that were; one more than its number, 0 for none.
     free: u32,
     count: usize,
+    /// What the generations of slots begin with.
+    first_generation: u32,
 }
 
 impl<'s> Streams<'s> {
@@ -66,6 +68,7 @@ impl<'s> Streams<'s> {
             fresh: 0,
             free: 0,
             count: 0,
+            first_generation: 0,
         };
         for slot in &mut *streams.slots {
             *slot = Slot { generation: slot.generation.wrapping_add(1), ..Slot::new() };
@@ -162,6 +165,20 @@ impl<'s> Streams<'s> {
         &mut self.slots
     }
 
+    /// Gives memory for many streams back while there is none.
+    pub(crate) fn shrink(&mut self) {
+        if self.count > 0 || !self.slots.is_growable() || self.slots.len() <= FIRST_SLOTS {
+            return;
+        }
+        // Handles of the slots that go must stay stale.
+        let used = self.slots[..self.fresh].iter().map(|slot| slot.generation);
+        self.first_generation = used.max().map_or(0, |latest| latest.wrapping_add(1));
+        self.slots.shrink_above(0);
+        self.buckets.shrink_above(0);
+        (self.fresh, self.free) = (0, 0);
+        self.rehash();
+    }
+
     /// Number of streams.
     pub(crate) const fn count(&self) -> usize {
         self.count
@@ -182,6 +199,8 @@ impl<'s> Streams<'s> {
             return None;
         }
         let at = u32::try_from(self.fresh).ok()?;
+        let generation = self[at].generation.wrapping_add(self.first_generation);
+        self[at].generation = generation;
         self.fresh += 1;
         Some(at)
     }
@@ -273,7 +292,7 @@ mod tests {
                     live.remove(&wire);
                     stale.push(id);
                 }
-                _ => {}
+                _ => streams.shrink(),
             }
             prop_assert_eq!(streams.count(), live.len());
             for (&wire, &id) in &live {

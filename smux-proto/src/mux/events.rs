@@ -52,6 +52,13 @@ impl Mux<'_> {
         }
     }
 
+    /// Whether [`poll_event`](Self::poll_event) may have something to tell. It may turn out to be
+    /// old news.
+    #[must_use]
+    pub const fn has_news(&self) -> bool {
+        self.death_news || self.incoming || self.unblocked || !self.news.is_empty()
+    }
+
     /// The first event of a stream that was taken out of the list; `None` when it is old news.
     fn stream_event(&mut self, at: u32) -> Option<Event> {
         let slot = &mut self.streams[at];

@@ -206,7 +206,12 @@ impl Mux<'_> {
     fn handle_frame(&mut self, frame: Frame) {
         self.stats.frames_in += 1;
         match frame {
-            Frame::Nop | Frame::Psh(_, 0) => {}
+            Frame::Nop(0) | Frame::Psh(_, 0) => {}
+            Frame::Nop(wire) => {
+                if let Some(at) = self.streams.find(wire) {
+                    self.streams[at].peer_reads = true;
+                }
+            }
             Frame::Syn(wire) => self.held_syn = Some(wire),
             Frame::Psh(wire, length) => {
                 let stream = self
@@ -246,8 +251,8 @@ impl Mux<'_> {
             return;
         }
         slot.peer_finished = true;
-        // Nothing more comes, so the peer needs no window.
-        slot.due &= !due::UPD;
+        // Nothing more comes, so the peer needs no window and no word that it is read.
+        slot.due &= !(due::UPD | due::READS);
         if slot.due == 0 {
             self.control.remove(self.streams.slots(), at);
         }

@@ -166,9 +166,7 @@ impl<'s> Mux<'s> {
     /// Gives up a peer that was silent for too long. Does nothing before its time.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.clock.see(now);
-        // While reading stands still the peer cannot be heard (smux, session.go, `keepalive`).
-        if self.death.is_none() && self.block.is_none() && self.clock.dead_at() <= self.clock.now()
-        {
+        if self.dead_at().is_some_and(|at| at <= self.clock.now()) {
             self.die(Reason::Timeout);
         }
     }
@@ -207,12 +205,19 @@ impl<'s> Mux<'s> {
     /// lives on until the peer's FIN (half close, as smux does from 1.5.54 on). Finishing twice
     /// does nothing.
     ///
+    /// To the original, up to 1.5.53, a FIN says that its sender reads no more either. So a NOP with
+    /// the id of the stream follows it, which says the opposite to a peer of this kind
+    /// ([`peer_reads`](Self::peer_reads)) and nothing to the original, which ignores the id of a NOP.
+    ///
     /// # Errors
     /// When there is no such stream.
     pub fn finish(&mut self, id: StreamId) -> Result<(), SendError> {
         let at = self.streams.get(id).ok_or(SendError::UnknownStream)?;
         if self.streams[at].local == Local::Open {
             self.end_sending(at);
+            if !self.streams[at].peer_finished {
+                self.add_due(at, due::READS);
+            }
         }
         Ok(())
     }
@@ -267,8 +272,8 @@ impl<'s> Mux<'s> {
         }
     }
 
-    /// When the peer is given up if nothing more comes. `None` while reading stands still, and
-    /// when the session is over.
+    /// When the peer is given up if nothing more comes. `None` while reading stands still, as the
+    /// peer cannot be heard then (smux, session.go, `keepalive`), and when the session is over.
     #[must_use]
     pub fn dead_at(&self) -> Option<Instant> {
         (self.death.is_none() && self.block.is_none()).then(|| self.clock.dead_at())
@@ -297,6 +302,13 @@ impl<'s> Mux<'s> {
     #[must_use]
     pub fn is_live(&self, id: StreamId) -> bool {
         self.streams.get(id).is_some()
+    }
+
+    /// Whether the peer, whose FIN may have come, has said that it still reads what is sent to it.
+    /// A second FIN of it takes that back ([`Event::Failed`]). The original never says so.
+    #[must_use]
+    pub fn peer_reads(&self, id: StreamId) -> bool {
+        self.streams.get(id).is_some_and(|at| self.streams[at].peer_reads)
     }
 
     /// The settings.
@@ -330,6 +342,12 @@ impl<'s> Mux<'s> {
         self.unread = 0;
         self.block = None;
         self.death.get_or_insert(Reason::Released);
+    }
+
+    /// Gives owned memory for many streams back while there is none. For sessions that have been idle
+    /// for a while.
+    pub fn shrink(&mut self) {
+        self.streams.shrink();
     }
 
     /// Takes the session apart and gives its storage back, for the next one. Call

@@ -157,6 +157,7 @@ impl Mux<'_> {
                 let update = self.streams[at].reads.tell(self.config.stream_buffer);
                 ControlFrame::update(version, wire, update)
             }
+            due::READS => ControlFrame::new(version, Command::Nop, wire),
             _ => {
                 self.fin_sent(at);
                 ControlFrame::new(version, Command::Fin, wire)

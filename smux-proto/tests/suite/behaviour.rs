@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use proto_base::Instant;
+use proto_base::{Instant, Pool};
 use smux_proto::wire::INITIAL_WINDOW;
 use smux_proto::{
-    Block, Config, Event, OpenError, ReadError, Reason, Role, SendError, Step, StreamId, Version,
+    Block, Config, Event, Mux, MuxStorage, OpenError, ReadError, Reason, Role, SendError, Step,
+    StreamId, Version,
 };
 
 use crate::support::{End, MEMORIES, Memory, config, pair};
@@ -159,6 +160,58 @@ fn the_peer_of_an_aborted_stream_learns_that_nobody_reads() {
             client.assert_clean();
         }
     });
+}
+
+/// Who finishes says that it still reads; an aborted stream, one whose peer has finished, and the
+/// original say nothing of the kind.
+#[test]
+fn a_finished_peer_that_still_reads_says_so() {
+    everywhere(|config, memory| {
+        let (mut client, mut server) = pair(&config, memory);
+        let (id, at_server) = connect(&mut client, &mut server);
+        assert!(!server.mux.peer_reads(at_server));
+        client.mux.finish(id).unwrap();
+        server.take_from(&mut client, 100);
+        assert!(server.mux.peer_reads(at_server));
+        server.write(at_server, b"answer");
+        server.mux.finish(at_server).unwrap();
+        client.take_from(&mut server, 100);
+        assert!(!client.mux.peer_reads(id), "the server has nothing to read");
+        assert_eq!(client.read(id, 9), b"answer");
+        assert!(client.poll().contains(&Event::Ended(id)));
+        assert!(server.poll().contains(&Event::Ended(at_server)));
+        assert!(!server.mux.peer_reads(at_server), "the handle is stale");
+        client.assert_clean();
+
+        // A FIN that meets another one, with the word already due.
+        let (id, at_server) = connect(&mut client, &mut server);
+        client.mux.finish(id).unwrap();
+        server.mux.finish(at_server).unwrap();
+        client.take_from(&mut server, 100);
+        server.take_from(&mut client, 100);
+        client.poll();
+        server.poll();
+        client.assert_clean();
+        server.assert_clean();
+    });
+}
+
+#[test]
+fn memory_for_many_streams_comes_back_and_handles_stay_stale() {
+    let mut mux =
+        Mux::new(Role::Client, Config::default(), MuxStorage::owned(), 1, Instant::ZERO).unwrap();
+    let mut pool = Pool::owned(1 << 20, 4096).unwrap();
+    let mut stale = Vec::new();
+    for round in 0..5 {
+        let streams: Vec<_> = (0..1_000).map(|_| mux.open().unwrap()).collect();
+        mux.shrink();
+        assert!(streams.iter().all(|&id| mux.is_live(id)), "nothing happens to live ones");
+        assert!(stale.iter().all(|&id| !mux.is_live(id)), "round {round}");
+        streams.iter().for_each(|&id| assert!(mux.abort(id, &mut pool)));
+        mux.shrink();
+        stale.extend(streams);
+    }
+    assert!(stale.iter().all(|&id| !mux.is_live(id)));
 }
 
 /// The original says FIN once, and nothing that it has sent is held back then.
@@ -419,7 +472,8 @@ fn the_syn_goes_first_and_an_unheard_of_stream_leaves_no_trace() {
         client.mux.finish(third).unwrap();
         client.control();
         let commands: Vec<u8> = client.outbox.iter().skip(1).step_by(8).copied().collect();
-        assert_eq!((third.wire(), commands), (7, vec![0, 1]));
+        // The last one, a NOP, says that we still read.
+        assert_eq!((third.wire(), commands), (7, vec![0, 1, 3]));
         for _ in 0..config.max_streams - 2 {
             client.mux.open().unwrap();
         }

@@ -59,11 +59,28 @@ impl Recording {
     }
 }
 
+/// Frames without the one that the original does not know: the NOP of a stream behind its FIN, by
+/// which an end says that it still reads.
+fn as_recorded(written: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let written: Vec<u8> = written.into_iter().collect();
+    let (mut rest, mut kept) = (&written[..], Vec::new());
+    while let Some(head) = rest.first_chunk::<8>() {
+        let len = 8 + usize::from(u16::from_le_bytes([head[2], head[3]]));
+        let (frame, next) = rest.split_at(len);
+        if head[1] != 3 || head[4..] == [0; 4] {
+            kept.extend_from_slice(frame);
+        }
+        rest = next;
+    }
+    assert!(rest.is_empty(), "whole frames");
+    kept
+}
+
 /// What both ends wrote since it was last asked for is what was recorded for this step.
 fn expect(recording: &Recording, step: usize, client: &mut End, server: &mut End) {
     for (dir, end) in [("c2s", &mut *client), ("s2c", &mut *server)] {
         end.control();
-        let written: Vec<u8> = end.outbox.iter().copied().collect();
+        let written = as_recorded(end.outbox.iter().copied());
         assert_eq!(written, recording.bytes(step, dir), "step {step}, {dir}");
     }
     server.take_from(client, 7);
@@ -263,7 +280,7 @@ fn the_client_closes_first() {
             let before_fin = client.outbox.len();
             client.mux.finish(id).unwrap();
             client.control();
-            assert_eq!(client.outbox, recorded);
+            assert_eq!(as_recorded(client.outbox.iter().copied()), recorded);
 
             let (early, fin) = recorded.split_at(before_fin);
             server.mux.handle_bytes(server.now, &mut server.pool, early).unwrap();
