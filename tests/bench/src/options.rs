@@ -14,7 +14,9 @@ const OUR_DIRECTORY: &str = "KCPTUN_BIN_DIR";
 const PEER_DIRECTORY: &str = "KCPTUN_PEER_DIR";
 /// The program of ours without sockets.
 const FUNCTIONS: &str = "kcptun-functions";
-/// Where Debian puts them.
+/// The name of the peer that Debian has.
+const DEBIAN: &str = "Debian";
+/// Where Debian puts it.
 const DEBIAN_DIRECTORY: &str = "/usr/bin";
 /// Where results go, besides `--out`; set by xtask.
 const RESULTS_DIRECTORY: &str = "KCPTUN_BENCH_DIR";
@@ -141,13 +143,21 @@ impl Options {
         let (peer, name) = match (&self.peer, directory_from(PEER_DIRECTORY)) {
             (Some(peer), _) => (peer.clone(), "peer"),
             (None, Some(directory)) => (in_directory(&directory), "peer"),
-            (None, None) => (in_directory(Path::new(DEBIAN_DIRECTORY)), "Debian"),
+            (None, None) => (in_directory(Path::new(DEBIAN_DIRECTORY)), DEBIAN),
         };
         check(
             &peer,
             "run `apt-get install kcptun` as root, or name another peer by --peer-client PATH \
              --peer-server PATH",
         )?;
+        // Whoever names a peer may mean to compare two of ours.
+        if name == DEBIAN && kcptun_interop::is_ours(&peer.client) {
+            return Err(Failure(format!(
+                "{} is of this project, not Debian's: remove the package kcptun-rs and run \
+                 `apt-get install kcptun`, or name the peer by --peer-client PATH --peer-server PATH",
+                peer.client.display()
+            )));
+        }
         Ok((peer, name))
     }
 
