@@ -1,30 +1,29 @@
 //! The dialling end: streams on sessions that come and go.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 
 use kcptun_net::{RemoteAddress, SocketConfig, UdpSocket};
 use kcptun_tunnel::crypt::PacketCipher;
-use kcptun_tunnel::policy::{
-    ClientPolicy, Dial, PolicyConfig, Request, Scavenge, ScavengeReason, SessionId, SlotId,
-};
-use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side, TunnelStats};
+use kcptun_tunnel::policy::{PolicyConfig, Request, Scavenge, ScavengeReason, SessionId};
+use kcptun_tunnel::{Config, Endpoint, Side, TunnelStats};
 
 use crate::clock::seed;
 use crate::driver::Driver;
 use crate::lookup::{Names, Resolve, SystemResolver};
+use crate::manager::{Manager, RunningDial, Session, Waiting, lock, observer};
 use crate::now;
-use crate::report::{self, Reporter};
+use crate::report;
 use crate::runtime::{Runtime, Timer};
-use crate::shared::{Shared, State};
+use crate::shared::Shared;
 use crate::stats::{SessionLimits, Sessions};
 use crate::stream::Stream;
+use crate::watch::Watch;
 
 /// Sessions tried for one stream before it is given up.
 const ATTEMPTS: usize = 4;
@@ -46,7 +45,8 @@ pub struct ClientSettings {
 }
 
 /// The dialling end of a tunnel. Sessions are dialled when a stream needs one, each on its own UDP
-/// socket, and replaced when they fall silent or die; see [`ClientPolicy`].
+/// socket, and replaced when they fall silent or die; see
+/// [`ClientPolicy`](kcptun_tunnel::policy::ClientPolicy).
 ///
 /// Cloning is cheap, all clones are one client. Sessions live until the last clone and the last
 /// stream are gone.
@@ -61,33 +61,6 @@ struct Inner<R: Runtime> {
     manager: Arc<Mutex<Manager>>,
 }
 
-/// The policy, and what carries out its decisions.
-struct Manager {
-    policy: ClientPolicy,
-    sessions: HashMap<SessionId, Session>,
-    /// The endpoints of all sessions that are not over, those that take no streams any more
-    /// included.
-    endpoints: HashMap<SessionId, Shared>,
-    /// Counters of sessions that are over.
-    past: TunnelStats,
-    /// The task that dials and closes.
-    keeper: Option<Waker>,
-    /// Tasks that wait for a slot.
-    waiting: Vec<Waker>,
-    /// Sessions expire, and the log says how each of them ends.
-    is_scavenging: bool,
-    is_closed: bool,
-}
-
-#[derive(Clone)]
-struct Session {
-    shared: Shared,
-    key: ConnectionKey,
-    /// The socket's address, by which the log names it when it expires.
-    local: SocketAddr,
-    remote: SocketAddr,
-}
-
 impl<R: Runtime> Client<R> {
     /// A client. Nothing is dialled before the first stream is opened.
     pub fn new(runtime: R, settings: ClientSettings) -> Self {
@@ -96,20 +69,15 @@ impl<R: Runtime> Client<R> {
 
     /// A client that asks `resolver` for its server's addresses.
     pub fn with_resolver(runtime: R, settings: ClientSettings, resolver: Arc<dyn Resolve>) -> Self {
-        let manager = Arc::new(Mutex::new(Manager {
-            policy: ClientPolicy::new(settings.policy),
-            sessions: HashMap::new(),
-            endpoints: HashMap::new(),
-            past: TunnelStats::default(),
-            keeper: None,
-            waiting: Vec::new(),
-            is_scavenging: !settings.policy.autoexpire.is_zero(),
-            is_closed: false,
-        }));
-        let names = Names::new(resolver);
-        let inner = Arc::new(Inner { runtime: runtime.clone(), settings, names, manager });
-        let keeper = Keeper { inner: Arc::downgrade(&inner), timer: runtime.timer() };
-        runtime.spawn(keeper);
+        let manager = Arc::new(Mutex::new(Manager::new(settings.policy)));
+        let inner = Arc::new(Inner {
+            runtime: runtime.clone(),
+            settings,
+            names: Names::new(resolver),
+            manager: Arc::clone(&manager),
+        });
+        let weak = Arc::downgrade(&inner);
+        runtime.spawn(Keeper { inner: weak, manager, timer: runtime.timer() });
         Self { inner }
     }
 
@@ -117,16 +85,18 @@ impl<R: Runtime> Client<R> {
     /// there; it does not wait for the server, which is silent until it has something to say.
     ///
     /// # Errors
-    /// When several sessions in a row died before a stream could be opened.
+    /// When several sessions in a row died before a stream could be opened, and when the client's
+    /// runtime has ended.
     pub async fn open(&self) -> io::Result<Stream> {
         for _ in 0..ATTEMPTS {
-            let request = self.inner.lock().policy.handle_request(now());
-            self.inner.lock().wake_keeper();
+            let request = {
+                let mut manager = self.inner.lock();
+                manager.wake_keeper();
+                manager.policy.handle_request(now())
+            };
             let id = match request {
                 Request::Use(session) => session,
-                Request::Wait(slot) => {
-                    Waiting { manager: &self.inner.manager, slot: Some(slot) }.await
-                }
+                Request::Wait(slot) => Waiting::new(&self.inner.manager, slot).await?,
             };
             if let Some(stream) = self.open_on(id) {
                 return Ok(stream);
@@ -135,11 +105,29 @@ impl<R: Runtime> Client<R> {
         Err(io::Error::new(io::ErrorKind::NotConnected, "no session could be kept open"))
     }
 
+    /// As [`open`](Self::open), for the bytes of `tcp`: does not wait for ever on behalf of a
+    /// connection that is gone. While there is no session, an application that gives up and tries
+    /// again would otherwise leave a socket behind each time.
+    ///
+    /// One whose other side has ended its direction may still want an answer, and waits for ten
+    /// seconds.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); and what became of the connection.
+    pub async fn open_for(&self, tcp: &mut R::Bytes) -> io::Result<Stream> {
+        let mut opening = pin!(self.open());
+        let mut watch = Watch::new(&self.inner.runtime, tcp);
+        poll_fn(|cx| match opening.as_mut().poll(cx) {
+            Poll::Pending => watch.poll(cx).map(Err),
+            ready => ready,
+        })
+        .await
+    }
+
     /// Counters of all sessions since the client was made. Costs a look at each live session.
     #[must_use]
     pub fn stats(&self) -> TunnelStats {
-        // A driver that reports an end holds its endpoint and asks for the manager: never the
-        // other way round.
+        // Not both locks at once: see `Manager`.
         let (mut total, endpoints) = {
             let manager = self.inner.lock();
             (manager.past, manager.endpoints.values().cloned().collect::<Vec<_>>())
@@ -213,15 +201,17 @@ impl<R: Runtime> Inner<R> {
     }
 
     /// Makes a session and starts its driver.
-    async fn dial(self: Arc<Self>, dial: Dial) {
-        match Arc::clone(&self).connect(dial.session).await {
+    async fn dial(self: Arc<Self>, mut running: RunningDial) {
+        let id = running.dial.session;
+        match Arc::clone(&self).connect(id).await {
             Ok(session) => {
+                running.is_over = true;
                 let mut manager = self.lock();
                 manager.past.dials_fail_since = None;
-                manager.sessions.insert(dial.session, session.clone());
-                let is_wanted = manager.policy.handle_dialed(now(), dial.session);
+                manager.sessions.insert(id, session.clone());
+                let is_wanted = manager.policy.handle_dialed(now(), id);
                 if !is_wanted {
-                    manager.sessions.remove(&dial.session);
+                    manager.sessions.remove(&id);
                 }
                 manager.wake_all();
                 drop(manager);
@@ -230,12 +220,13 @@ impl<R: Runtime> Inner<R> {
                 }
             }
             Err(error) => {
-                tracing::warn!("re-connecting: {error}");
-                let mut manager = self.lock();
-                manager.past.dial_failures += 1;
-                manager.past.dials_fail_since.get_or_insert(now());
-                manager.policy.handle_dial_failed(now(), dial.session);
-                manager.wake_keeper();
+                // The line of the original, which it repeats each second. The policy is told at the
+                // end of `running`.
+                if self.lock().is_first_failure(now()) {
+                    tracing::info!("re-connecting: {error}");
+                } else {
+                    tracing::debug!("re-connecting: {error}");
+                }
             }
         }
     }
@@ -263,19 +254,7 @@ impl<R: Runtime> Inner<R> {
         tracing::info!("smux version: {version} on connection: {local} -> {remote}");
         let shared = Shared::new(endpoint);
         shared.lock().local = Some(local);
-        let manager = Arc::clone(&self.manager);
-        let mut reporter = Reporter::new(Side::Client);
-        let observer = Box::new(move |state: &State, event: Option<(ConnectionKey, Event)>| {
-            reporter.check(&state.endpoint);
-            if let Some((key, event)) = event {
-                reporter.observe(&state.endpoint, key, remote, &event);
-                let mut manager = lock(&manager);
-                if matches!(event, Event::Closed(_)) && manager.endpoints.remove(&id).is_some() {
-                    manager.past += TunnelStats::of_ended(&state.endpoint);
-                }
-                manager.observe(id, &event);
-            }
-        });
+        let observer = observer(Arc::clone(&self.manager), id, remote);
         self.lock().add(id, shared.clone());
         let driver = Driver::new(&self.runtime, udp, shared.clone(), true, observer);
         self.runtime.spawn(driver);
@@ -298,87 +277,10 @@ fn bind_first(
     Err(last)
 }
 
-fn lock(manager: &Mutex<Manager>) -> MutexGuard<'_, Manager> {
-    manager.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Manager {
-    /// A session that begins; counts the most at once.
-    fn add(&mut self, id: SessionId, shared: Shared) {
-        self.endpoints.insert(id, shared);
-        let most = &mut self.past.endpoint.most_connections;
-        *most = (*most).max(self.endpoints.len() as u64);
-    }
-
-    fn wake_keeper(&mut self) {
-        if let Some(keeper) = self.keeper.take() {
-            keeper.wake();
-        }
-    }
-
-    fn wake_all(&mut self) {
-        self.wake_keeper();
-        self.waiting.drain(..).for_each(Waker::wake);
-    }
-
-    /// Something happened to a session.
-    fn observe(&mut self, id: SessionId, event: &Event) {
-        match event {
-            Event::Suspect => self.policy.handle_suspect(id),
-            Event::Recovered => self.policy.handle_recovered(id),
-            Event::Closed(_) => {
-                if let Some(session) = self.sessions.remove(&id)
-                    && self.is_scavenging
-                {
-                    tracing::info!("scavenger: session normally closed: {}", session.local);
-                }
-                self.policy.handle_dead(now(), id);
-            }
-            _ => return,
-        }
-        self.wake_all();
-    }
-}
-
-/// Waits for a slot to have a session.
-struct Waiting<'m> {
-    manager: &'m Mutex<Manager>,
-    /// Taken once it was claimed.
-    slot: Option<SlotId>,
-}
-
-impl Future for Waiting<'_> {
-    type Output = SessionId;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SessionId> {
-        let mut manager = lock(self.manager);
-        let claimed = self.slot.and_then(|slot| manager.policy.claim(now(), slot));
-        match claimed {
-            Some(session) => {
-                drop(manager);
-                self.slot = None;
-                Poll::Ready(session)
-            }
-            None => {
-                manager.waiting.push(cx.waker().clone());
-                manager.wake_keeper();
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot {
-            lock(self.manager).policy.abandon(slot);
-        }
-    }
-}
-
 /// The task that dials what the policy wants dialled, and closes what it wants closed.
 struct Keeper<R: Runtime> {
     inner: std::sync::Weak<Inner<R>>,
+    manager: Arc<Mutex<Manager>>,
     timer: R::Timer,
 }
 
@@ -402,7 +304,9 @@ impl<R: Runtime> Future for Keeper<R> {
             let deadline = manager.policy.poll_timeout();
             drop(manager);
             if let Some(dial) = dial {
-                inner.runtime.spawn(Arc::clone(&inner).dial(dial));
+                let manager = Arc::clone(&inner.manager);
+                let running = RunningDial { manager, dial, is_over: false };
+                inner.runtime.spawn(Arc::clone(&inner).dial(running));
             }
             if let Some((Scavenge { reason, .. }, session)) = closing {
                 let end = match reason {
@@ -419,6 +323,15 @@ impl<R: Runtime> Future for Keeper<R> {
                 return Poll::Pending;
             }
         }
+    }
+}
+
+impl<R: Runtime> Drop for Keeper<R> {
+    /// Its runtime has ended, if the client has not: nobody dials any more.
+    fn drop(&mut self) {
+        let mut manager = lock(&self.manager);
+        manager.is_closed = true;
+        manager.wake_all();
     }
 }
 

@@ -12,7 +12,6 @@ use kcptun_tunnel::socket::SocketHealth;
 use kcptun_tunnel::{ConnectionKey, Event, TransmitBatch};
 use proto_base::Instant;
 
-use crate::now;
 use crate::runtime::{Runtime, Timer, Udp};
 use crate::shared::{Shared, State};
 
@@ -22,10 +21,12 @@ const ROUNDS: usize = 8;
 /// runtimes' timers stand still while the machine sleeps, so that otherwise the deadlines that passed
 /// meanwhile would be noticed up to a whole keepalive after it woke.
 const LONGEST_SLEEP: Duration = Duration::from_secs(4);
+/// While the socket is full nothing can be sent, and deadlines are looked at this often only.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
-/// Told of everything that happens to connections, and (`None`) now and then of nothing, to look
+/// Told of what happens to whole connections, and (`None`) after each reception of nothing, to look
 /// at counters.
-pub(crate) type Observer = Box<dyn FnMut(&State, Option<(ConnectionKey, Event)>) + Send>;
+pub(crate) type Observer = Box<dyn FnMut(&State, Instant, Option<(ConnectionKey, Event)>) + Send>;
 
 /// Drives one endpoint over one socket, until it is closed or (client) its connection is.
 pub(crate) struct Driver<R: Runtime> {
@@ -65,31 +66,31 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// Receives once. `false`: nothing is there.
-    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        if self.health.is_failing() && self.health.is_paused(now()) {
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
+        if self.health.is_paused(now) {
             return false;
         }
         match self.udp.poll_recv(cx, &mut self.buffers) {
             Poll::Ready(Ok(Received::Messages(0))) => {
-                self.failed(&"receiving brings errors only");
+                self.failed(now, &"receiving brings errors only");
                 false
             }
             Poll::Ready(Ok(Received::Messages(_))) => {
                 let mut state = self.shared.lock();
                 for message in self.buffers.messages() {
-                    state.endpoint.handle_batch(now(), message.from, message.bytes, message.stride);
+                    state.endpoint.handle_batch(now, message.from, message.bytes, message.stride);
                 }
                 drop(state);
                 self.health.handle_success();
                 true
             }
             Poll::Ready(Ok(Received::Refused)) => {
-                self.refused();
+                self.refused(now);
                 true
             }
             Poll::Ready(Ok(_)) => true,
             Poll::Ready(Err(error)) => {
-                self.failed(&error);
+                self.failed(now, &error);
                 false
             }
             Poll::Pending => {
@@ -100,11 +101,11 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// Sends until nothing is left or the socket is full.
-    fn send(&mut self, cx: &mut Context<'_>) {
+    fn send(&mut self, cx: &mut Context<'_>, mut now: Instant) {
         loop {
             let (to, from) = match self.unsent.take() {
                 Some(unsent) => unsent,
-                None => match self.shared.lock().endpoint.poll_transmit(now(), &mut self.batch) {
+                None => match self.shared.lock().endpoint.poll_transmit(now, &mut self.batch) {
                     Some(to) => (to, 0),
                     None => return,
                 },
@@ -113,17 +114,19 @@ impl<R: Runtime> Driver<R> {
             match self.udp.poll_send(cx, rest, self.batch.stride(), to) {
                 Poll::Ready(Ok(outcome)) => {
                     if outcome.refused {
-                        self.refused();
+                        self.refused(now);
                     }
                     if outcome.unreachable && self.ends_alone {
-                        self.shared.lock().endpoint.handle_unreachable(now(), to);
+                        self.shared.lock().endpoint.handle_unreachable(now, to);
                     }
                     if outcome.blocked {
                         self.unsent = Some((to, from + outcome.done() * self.batch.stride()));
                     }
+                    // Segments carry the time, and a batch takes a while.
+                    now = crate::now();
                 }
                 Poll::Ready(Err(error)) => {
-                    self.failed(&error);
+                    self.failed(now, &error);
                     return;
                 }
                 Poll::Pending => {
@@ -135,18 +138,17 @@ impl<R: Runtime> Driver<R> {
     }
 
     /// The host of a connected socket's peer refused a datagram.
-    fn refused(&mut self) {
+    fn refused(&mut self, now: Instant) {
         let Some(peer) = self.udp.socket().peer_addr() else { return };
         let mut state = self.shared.lock();
-        state.endpoint.handle_refused(now(), peer);
+        state.endpoint.handle_refused(now, peer);
         // A server that was never heard may still be starting, but nobody waits for it any more.
         state.is_closed |= state.is_orphan && state.endpoint.total_stats().datagrams_in == 0;
     }
 
     /// The socket itself failed. It is tried again after a pause; a client's session moves to
     /// another socket, at once with its new streams and for good when it stays like this.
-    fn failed(&mut self, error: &dyn fmt::Display) {
-        let now = now();
+    fn failed(&mut self, now: Instant, error: &dyn fmt::Display) {
         if self.health.handle_failure(now) {
             tracing::warn!("udp socket: {error}; trying again");
         }
@@ -166,29 +168,32 @@ impl<R: Runtime> Driver<R> {
 
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
-            let received = self.receive(cx);
+            let now = crate::now();
+            let received = self.receive(cx, now);
             {
                 let mut state = self.shared.lock();
-                state.endpoint.handle_timeout(now());
-                dispatch(&mut state, &mut self.observer);
+                state.endpoint.handle_timeout(now);
+                dispatch(&mut state, now, &mut self.observer);
+                (self.observer)(&state, now, None);
             }
-            self.send(cx);
+            self.send(cx, now);
             let deadline = {
                 let mut state = self.shared.lock();
                 // Sending makes news as well: a refusal may end the connection.
-                dispatch(&mut state, &mut self.observer);
+                dispatch(&mut state, now, &mut self.observer);
                 if state.is_closed || self.ends_alone && is_done(&state) {
                     return Poll::Ready(());
                 }
                 state.set_driver(cx);
-                // While the socket is full there is nothing to do but wait for it.
+                // While the socket is full what is due to be sent has to wait, but silence does not:
+                // the session may have died meanwhile.
                 let due = match &self.unsent {
                     None => state.endpoint.poll_timeout(),
-                    Some(_) => None,
+                    Some(_) => Some(now + FULL_PAUSE),
                 };
                 let due = Instant::earliest(due, self.health.poll_timeout());
                 let is_awaited = self.ends_alone && state.is_awaited();
-                if is_awaited { due.map(|at| at.min(now() + LONGEST_SLEEP)) } else { due }
+                if is_awaited { due.map(|at| at.min(now + LONGEST_SLEEP)) } else { due }
             };
             if !received && self.timer.poll_until(cx, deadline).is_pending() {
                 return Poll::Pending;
@@ -199,13 +204,19 @@ impl<R: Runtime> Driver<R> {
     }
 }
 
-/// Tells everyone what happened.
-fn dispatch(state: &mut State, observer: &mut Observer) {
+/// Tells everyone what happened. Events of single streams are their readers' and writers' alone.
+fn dispatch(state: &mut State, now: Instant, observer: &mut Observer) {
     while let Some((key, event)) = state.endpoint.poll_event() {
         state.wake(key, &event);
-        observer(state, Some((key, event)));
+        match event {
+            Event::Readable(_)
+            | Event::Writable(_)
+            | Event::Finished(_)
+            | Event::Failed(_)
+            | Event::Ended(_) => {}
+            _ => observer(state, now, Some((key, event))),
+        }
     }
-    observer(state, None);
 }
 
 fn close_all(state: &mut State) {
@@ -235,6 +246,6 @@ impl<R: Runtime> Drop for Driver<R> {
         let mut state = self.shared.lock();
         state.close();
         close_all(&mut state);
-        dispatch(&mut state, &mut self.observer);
+        dispatch(&mut state, crate::now(), &mut self.observer);
     }
 }

@@ -8,6 +8,8 @@
 //! | `shared` | the endpoint behind its mutex, and who waits for what |
 //! | `stream` | [`Stream`]: poll_read and poll_write, by copy or by lending |
 //! | `client` | [`Client`]: streams on sessions that are dialled, replaced and buried |
+//! | `manager` | which sessions a client has, and who waits for one |
+//! | `watch` | connections that may go while they wait |
 //! | `server` | [`Server`]: streams that clients open |
 //! | `lookup` | names: looked up for each session, not waited for longer than it is worth |
 //! | `relay` | [`Relay`]: a TCP connection and a stream, joined |
@@ -16,6 +18,17 @@
 //! | `stats` | [`Sessions`]: the counters of each session; of a whole end: [`TunnelStats`] |
 //!
 //! See `kcptun-tokio` for a client and a server in twenty lines.
+//!
+//! # What is assumed of a runtime
+//!
+//! - Waking a task never runs it on the spot, nor waits for it to run: tasks are woken while locks
+//!   are held that they take when they run.
+//! - A task that is spawned is run, or dropped. What waits for a runtime that has ended is told so
+//!   by the drop of its tasks.
+//! - Tasks may run on several threads. The mutex of a session is then taken by all that use its
+//!   streams, for as long as bytes take to be copied; on one thread nobody waits for it.
+//! - Its tasks get their turns: the driver gives way after eight batches, a [`Relay`] after eight
+//!   pieces each way.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +36,7 @@ mod client;
 mod clock;
 mod driver;
 mod lookup;
+mod manager;
 mod public_names;
 mod relay;
 mod report;
@@ -32,6 +46,7 @@ mod shared;
 mod stats;
 mod stream;
 mod wait;
+mod watch;
 
 pub use client::{Client, ClientSettings};
 pub use clock::now;
@@ -42,10 +57,19 @@ pub use server::{Server, ServerSettings};
 pub use stats::{SessionLimits, SessionStats, Sessions};
 pub use stream::Stream;
 
+/// Arithmetic for FEC: [`Config::fec_kernel`].
+pub use fec_proto::Kernel as FecKernel;
+pub use fec_proto::Shape;
 /// The fastest FEC arithmetic that this CPU has: what [`Config::fec_kernel`] is by default.
 #[cfg(feature = "simd")]
 pub use fec_simd::detect as detect_fec_kernel;
-pub use kcptun_net::{RemoteAddress, SocketConfig, TargetAddress};
+/// Settings of KCP: [`Config::kcp`].
+pub use kcp_proto::Config as KcpConfig;
+pub use kcptun_net::{Offload, RemoteAddress, SocketConfig, TargetAddress};
 pub use kcptun_tunnel::crypt::{CipherKind, PacketCipher};
 pub use kcptun_tunnel::policy::PolicyConfig;
-pub use kcptun_tunnel::{Config, TunnelStats};
+pub use kcptun_tunnel::{Config, ConnectionFigures, ConnectionStats, StreamStats, TunnelStats};
+/// Settings of smux: [`Config::smux`].
+pub use smux_proto::Config as SmuxConfig;
+/// Version of smux: [`SmuxConfig::version`].
+pub use smux_proto::Version as SmuxVersion;

@@ -21,10 +21,20 @@ macro_rules! public_names {
                 Self($crate::Client::new($runtime::default(), settings))
             }
 
+            /// As [`new`](Self::new), for a client that asks `resolver` for its server's addresses.
+            #[must_use]
+            pub fn with_resolver(
+                settings: $crate::ClientSettings,
+                resolver: ::std::sync::Arc<dyn $crate::Resolve>,
+            ) -> Self {
+                Self($crate::Client::with_resolver($runtime::default(), settings, resolver))
+            }
+
             /// Opens a stream to the server; see [`kcptun_async::Client::open`].
             ///
             /// # Errors
-            /// When several sessions in a row died before a stream could be opened.
+            /// When several sessions in a row died before a stream could be opened, and when the
+            /// client's runtime has ended.
             pub async fn open(&self) -> ::std::io::Result<Stream> {
                 self.0.open().await.map(Stream)
             }
@@ -59,7 +69,7 @@ macro_rules! public_names {
             /// The next stream that a client opened.
             ///
             /// # Errors
-            /// When the socket failed; the reason was logged.
+            /// When the runtime that the server was bound on has ended.
             pub async fn accept(&self) -> ::std::io::Result<Stream> {
                 self.0.accept().await.map(Stream)
             }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use kcptun_tunnel::relay::{Action, Direction, Relay as Rules};
+use proto_base::Instant;
 
-use crate::now;
 use crate::runtime::{Bytes, Runtime, Timer};
 use crate::stream::Stream;
 
@@ -16,6 +16,8 @@ use crate::stream::Stream;
 const PIECE: usize = 16_384;
 /// Pieces moved in each direction before other tasks get their turn.
 const TURN: usize = 8;
+/// How often a connection is looked at that may not be read.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Moves bytes between a TCP connection and a stream until both directions have ended; the rules
 /// of their ends are those of [`Rules`]. Bytes are read straight into the memory they are sent from,
@@ -27,6 +29,9 @@ pub struct Relay<R: Runtime> {
     tcp: R::Bytes,
     timer: R::Timer,
     rules: Rules,
+    /// While the stream has no room for what the connection says: when to look whether that still
+    /// stands. Nobody else would notice, as reading waits.
+    look_at: Option<Instant>,
 }
 
 impl<R: Runtime> Relay<R> {
@@ -38,33 +43,39 @@ impl<R: Runtime> Relay<R> {
         closewait: Duration,
         windows: bool,
     ) -> Self {
-        Self { stream, tcp, timer: runtime.timer(), rules: Rules::new(closewait, windows) }
+        let rules = Rules::new(closewait, windows);
+        Self { stream, tcp, timer: runtime.timer(), rules, look_at: None }
     }
 
     /// TCP to the stream. Ready when it may have to be called again without being woken.
-    fn outward(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn outward(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         for _ in 0..TURN {
             if !self.rules.is_open(Direction::TcpToStream) {
+                self.look_at = None;
                 return Poll::Pending;
             }
             let tcp = &mut self.tcp;
             let mut inner = Context::from_waker(cx.waker());
-            let read = self.stream.poll_write_with(cx, PIECE, |slot| {
+            let read = self.stream.poll_write_with(cx, now, PIECE, |slot| {
                 match tcp.poll_read(&mut inner, slot) {
                     Poll::Ready(Ok(count)) => (count, Poll::Ready(Ok(count))),
                     other => (0, other),
                 }
             });
+            if read.is_pending() {
+                return self.look(now);
+            }
+            self.look_at = None;
             match read {
                 Poll::Ready(Ok(Poll::Ready(Ok(0)))) => {
-                    self.rules.handle_end(now(), Direction::TcpToStream);
+                    self.rules.handle_end(now, Direction::TcpToStream);
                 }
                 Poll::Ready(Ok(Poll::Ready(Ok(_)))) => {
-                    self.rules.handle_progress(now(), Direction::TcpToStream);
+                    self.rules.handle_progress(now, Direction::TcpToStream);
                 }
                 // The peer has closed for good: nobody reads what would be sent.
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                    self.rules.handle_end(now(), Direction::TcpToStream);
+                    self.rules.handle_end(now, Direction::TcpToStream);
                 }
                 Poll::Ready(Ok(Poll::Ready(Err(error))) | Err(error)) => {
                     return Poll::Ready(Err(error));
@@ -75,23 +86,37 @@ impl<R: Runtime> Relay<R> {
         Poll::Ready(Ok(()))
     }
 
+    /// The stream takes nothing: ready when the connection broke meanwhile. One that has ended in
+    /// peace has still to be read.
+    fn look(&mut self, now: Instant) -> Poll<io::Result<()>> {
+        if self.look_at.is_some_and(|at| at <= now) {
+            self.look_at = None;
+            if let Err(error) = self.tcp.is_sending() {
+                return Poll::Ready(Err(error));
+            }
+        }
+        self.look_at.get_or_insert(now + LOOK);
+        Poll::Pending
+    }
+
     /// The stream to TCP.
-    fn inward(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn inward(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         for _ in 0..TURN {
             if !self.rules.is_open(Direction::StreamToTcp) {
                 return Poll::Pending;
             }
             let tcp = &mut self.tcp;
             let mut inner = Context::from_waker(cx.waker());
-            let written =
-                self.stream.poll_read_with(cx, |bytes| match tcp.poll_write(&mut inner, bytes) {
+            let written = self.stream.poll_read_with(cx, now, |bytes| {
+                match tcp.poll_write(&mut inner, bytes) {
                     Poll::Ready(Ok(count)) => (count, Poll::Ready(Ok(count))),
                     other => (0, other),
-                });
+                }
+            });
             match written {
-                Poll::Ready(Ok(None)) => self.rules.handle_end(now(), Direction::StreamToTcp),
+                Poll::Ready(Ok(None)) => self.rules.handle_end(now, Direction::StreamToTcp),
                 Poll::Ready(Ok(Some(Poll::Ready(Ok(_))))) => {
-                    self.rules.handle_progress(now(), Direction::StreamToTcp);
+                    self.rules.handle_progress(now, Direction::StreamToTcp);
                 }
                 Poll::Ready(Ok(Some(Poll::Ready(Err(error)))) | Err(error)) => {
                     return Poll::Ready(Err(error));
@@ -128,8 +153,15 @@ impl<R: Runtime> Future for Relay<R> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        this.rules.handle_timeout(now());
-        let (outward, inward) = (this.outward(cx), this.inward(cx));
+        let now = crate::now();
+        // Only a half-closed one wants to know, and it has a deadline.
+        if this.rules.poll_timeout().is_some() && this.stream.peer_reads() {
+            this.rules.handle_reader();
+        }
+        this.rules.handle_timeout(now);
+        // What the tunnel brings is what wakes most relays.
+        let inward = this.inward(cx, now);
+        let outward = this.outward(cx, now);
         let mut again = outward.is_ready() || inward.is_ready();
         let mut failure = None;
         for result in [outward, inward] {
@@ -141,7 +173,7 @@ impl<R: Runtime> Future for Relay<R> {
         if this.obey() {
             return Poll::Ready(failure.map_or(Ok(()), Err));
         }
-        let deadline = this.rules.poll_timeout();
+        let deadline = Instant::earliest(this.rules.poll_timeout(), this.look_at);
         again |= this.timer.poll_until(cx, deadline).is_ready();
         if again {
             cx.waker().wake_by_ref();

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 #[cfg(unix)]
@@ -12,7 +13,7 @@ use std::task::{Context, Poll};
 #[cfg(unix)]
 use std::time::Duration;
 
-use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
+use kcptun_net::{HostPort, ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
 
 /// An async runtime.
@@ -60,6 +61,21 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     ) -> impl Future<Output = T> + Send;
 }
 
+/// The addresses of a server's target, as [`HostPort::resolve_to_dial`] gives them. Only a name is
+/// worth the way to another thread.
+///
+/// # Errors
+/// When the name is not known.
+pub async fn addresses_to_dial<R: Runtime>(
+    runtime: &R,
+    target: HostPort,
+) -> io::Result<Vec<SocketAddr>> {
+    match target.literal_to_dial() {
+        Some(addresses) => Ok(addresses),
+        None => runtime.blocking(move || target.resolve_to_dial()).await,
+    }
+}
+
 /// How long a connection waits for room in the queue of a unix socket's listener.
 #[cfg(unix)]
 const QUEUE_PATIENCE: Duration = Duration::from_secs(5);
@@ -102,7 +118,7 @@ pub trait Udp: Send + Unpin + 'static {
         cx: &mut Context<'_>,
         bytes: &[u8],
         stride: usize,
-        to: std::net::SocketAddr,
+        to: SocketAddr,
     ) -> Poll<io::Result<SendOutcome>>;
 
     /// The socket itself, for its addresses.
@@ -123,6 +139,13 @@ pub trait Bytes: Send + Unpin + 'static {
 
     /// Writes a part of `data`.
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Whether the other side may still send, found out without reading; see
+    /// [`kcptun_net::tcp::is_sending`].
+    ///
+    /// # Errors
+    /// What broke the connection.
+    fn is_sending(&mut self) -> io::Result<bool>;
 
     /// Sends the end (FIN); reading goes on.
     ///

@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 
 use kcptun_net::{SocketConfig, UdpSocket};
 use kcptun_tunnel::crypt::PacketCipher;
-use kcptun_tunnel::{Config, ConnectionKey, Endpoint, Event, Side, TunnelStats};
+use kcptun_tunnel::{Config, Endpoint, Side, TunnelStats};
 
 use crate::clock::seed;
 use crate::driver::Driver;
-use crate::report::{self, Reporter};
+use crate::report;
 use crate::runtime::Runtime;
-use crate::shared::{Shared, State};
+use crate::shared::Shared;
 use crate::stats::{SessionLimits, Sessions};
 use crate::stream::Stream;
 
@@ -63,28 +63,16 @@ impl Server {
         let endpoint = Endpoint::new(tunnel, cipher, Side::Server, seed()?);
         let shared = Shared::new(endpoint.map_err(io::Error::other)?);
         shared.lock().local = Some(local);
-        let mut reporter = Reporter::new(Side::Server);
-        let observer = Box::new(move |state: &State, event: Option<(ConnectionKey, Event)>| {
-            reporter.check(&state.endpoint);
-            let Some((key, event)) = event else { return };
-            if let Some(remote) = state.endpoint.remote(key)
-                && reporter.is_new(key, remote)
-            {
-                tracing::info!("remote address: {remote}");
-                tracing::info!("smux version: {version} on connection: {local} -> {remote}");
-            }
-            let remote = reporter.remote(key).unwrap_or(local);
-            reporter.observe(&state.endpoint, key, remote, &event);
-        });
+        let observer = report::server_observer(local, version);
         runtime.spawn(report::small_buffers(asked, granted));
         runtime.spawn(Driver::new(runtime, udp, shared.clone(), false, observer));
         Ok(Self { shared, local })
     }
 
-    /// The next stream that a client opened.
+    /// The next stream that a client opened. A socket that fails is tried again for ever.
     ///
     /// # Errors
-    /// When the socket failed; the reason was logged.
+    /// When the runtime that the server was bound on has ended.
     pub async fn accept(&self) -> io::Result<Stream> {
         std::future::poll_fn(|cx| self.poll_accept(cx)).await
     }
@@ -92,7 +80,7 @@ impl Server {
     /// As [`accept`](Self::accept).
     ///
     /// # Errors
-    /// When the socket failed; the reason was logged.
+    /// As [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         let mut state = self.shared.lock();
         match state.poll_accept(cx) {

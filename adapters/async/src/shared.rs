@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use kcptun_tunnel::{ConnectionKey, Endpoint, Event, StreamId};
+use proto_base::Instant;
 
 /// A handle to an endpoint and the tasks that wait for it.
 ///
@@ -74,6 +75,14 @@ impl State {
         }
     }
 
+    /// Wakes the driver if what was done to a stream just now made work for it: something to send,
+    /// or to tell another stream.
+    pub(crate) fn wake_driver_if_due(&mut self, now: Instant) {
+        if self.endpoint.has_news() || self.endpoint.poll_timeout().is_some_and(|at| at <= now) {
+            self.wake_driver();
+        }
+    }
+
     pub(crate) fn set_driver(&mut self, cx: &Context<'_>) {
         set(&mut self.driver, cx);
     }
@@ -121,7 +130,7 @@ impl State {
                 wakers.has_ended = true;
                 wakers.wake_all();
             }
-            Event::Closed(_) => {
+            Event::Closed { .. } => {
                 self.incoming.retain(|&other| other != key);
                 self.wake_streams(|other| other == key);
             }
@@ -136,6 +145,10 @@ impl State {
     ) -> Poll<Option<(ConnectionKey, StreamId)>> {
         while let Some(&key) = self.incoming.front() {
             if let Some(id) = self.endpoint.accept(key) {
+                // Room for another, perhaps.
+                if self.endpoint.has_news() {
+                    self.wake_driver();
+                }
                 return Poll::Ready(Some((key, id)));
             }
             self.incoming.pop_front();

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use kcptun_tunnel::{ConnectionKey, StreamError, StreamId};
+use proto_base::Instant;
 
 use crate::now;
 use crate::shared::Shared;
@@ -47,7 +48,7 @@ impl Stream {
         if buffer.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        let copied = self.poll_read_with(cx, |bytes| {
+        let copied = self.poll_read_with(cx, now(), |bytes| {
             let count = bytes.len().min(buffer.len());
             buffer[..count].copy_from_slice(&bytes[..count]);
             (count, count)
@@ -58,22 +59,23 @@ impl Stream {
     /// Reads by lending: `take` is shown the first bytes that are there and tells how many of them
     /// it took. `None` is the end of the peer's direction.
     ///
+    /// `take` runs under the lock of the session, so it must use no stream.
+    ///
     /// # Errors
     /// `ConnectionReset` when the connection is gone.
-    pub fn poll_read_with<T>(
+    pub(crate) fn poll_read_with<T>(
         &mut self,
         cx: &mut Context<'_>,
+        now: Instant,
         take: impl FnOnce(&[u8]) -> (usize, T),
     ) -> Poll<io::Result<Option<T>>> {
         let mut state = self.shared.lock();
-        match state.endpoint.read_with(now(), self.key, self.id, take) {
-            Ok(result) => {
-                // Windows may have opened, which the peer has to hear of.
-                if state.endpoint.poll_timeout().is_some_and(|at| at <= now()) {
-                    state.wake_driver();
-                }
-                Poll::Ready(Ok(Some(result)))
-            }
+        let result = state.endpoint.read_with(now, self.key, self.id, take);
+        // Windows may have opened, which the peer has to hear of; and what smux had no room for may
+        // have come to other streams, or ended the session.
+        state.wake_driver_if_due(now);
+        match result {
+            Ok(result) => Poll::Ready(Ok(Some(result))),
             Err(StreamError::Blocked) => {
                 state.wait_read(self.key, self.id, cx);
                 Poll::Pending
@@ -92,7 +94,7 @@ impl Stream {
         if data.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        self.poll_write_with(cx, data.len(), |slot| {
+        self.poll_write_with(cx, now(), data.len(), |slot| {
             let count = slot.len().min(data.len());
             slot[..count].copy_from_slice(&data[..count]);
             (count, count)
@@ -102,28 +104,31 @@ impl Stream {
     /// Writes by lending: `fill` gets up to `wanted` bytes of the memory from which they will be
     /// sent and tells how many of them it filled. It may fill none.
     ///
+    /// `fill` runs under the lock of the session, so it must use no stream.
+    ///
     /// # Errors
     /// As [`poll_write`](Self::poll_write).
-    pub fn poll_write_with<T>(
+    pub(crate) fn poll_write_with<T>(
         &mut self,
         cx: &mut Context<'_>,
+        now: Instant,
         wanted: usize,
         fill: impl FnOnce(&mut [u8]) -> (usize, T),
     ) -> Poll<io::Result<T>> {
         let mut state = self.shared.lock();
         let mut filled = 0;
-        let result = state.endpoint.write_with(now(), self.key, self.id, wanted, |slot| {
+        let result = state.endpoint.write_with(now, self.key, self.id, wanted, |slot| {
             let (count, result) = fill(slot);
             filled = count;
             (count, result)
         });
+        if filled > 0 {
+            state.wake_driver();
+        } else {
+            state.wake_driver_if_due(now);
+        }
         match result {
-            Ok(result) => {
-                if filled > 0 {
-                    state.wake_driver();
-                }
-                Poll::Ready(Ok(result))
-            }
+            Ok(result) => Poll::Ready(Ok(result)),
             Err(StreamError::Blocked) => {
                 state.wait_write(self.key, self.id, cx);
                 Poll::Pending
@@ -141,6 +146,11 @@ impl Stream {
         let mut state = self.shared.lock();
         state.endpoint.finish(now(), self.key, self.id);
         state.wake_driver();
+    }
+
+    /// Whether the peer, which may have ended its direction, has said that it still reads this one.
+    pub(crate) fn peer_reads(&self) -> bool {
+        self.shared.lock().endpoint.peer_reads(self.key, self.id)
     }
 
     /// Address of the peer's end of the tunnel.

@@ -75,7 +75,7 @@ impl fmt::Display for LinkConfig {
         let mut items = Vec::new();
         let mut item = |shown: bool, text: String| items.extend(shown.then_some(text));
         item(self.mtu.is_some(), format!("mtu={}", self.mtu.unwrap_or(0)));
-        item(self.rate.is_some(), format!("rate={}bit", self.rate.unwrap_or(0)));
+        item(self.rate.is_some(), format!("rate={}", show_rate(self.rate.unwrap_or(0))));
         let queue = match self.queue {
             Queue::Bytes(bytes) => format!("queue={bytes}b"),
             Queue::Time(time) => format!("queue={}", show_time(time)),
@@ -210,6 +210,14 @@ fn number(text: &str) -> Option<f64> {
     if plain { text.parse().ok() } else { None }
 }
 
+/// In the largest unit that divides it.
+fn show_rate(bits: u64) -> String {
+    let units = [(1_000_000_000, "gbit"), (1_000_000, "mbit"), (1_000, "kbit")];
+    let unit = units.into_iter().find(|(unit, _)| bits > 0 && bits.is_multiple_of(*unit));
+    let (unit, name) = unit.unwrap_or((1, "bit"));
+    format!("{}{name}", bits / unit)
+}
+
 fn show_time(time: Duration) -> String {
     let micros = time.as_micros();
     if micros.is_multiple_of(1000) { format!("{}ms", micros / 1000) } else { format!("{micros}us") }
@@ -252,6 +260,14 @@ mod tests {
         };
         assert_eq!(config, expected);
         assert_eq!(parse(""), LinkConfig::default());
+    }
+
+    #[test]
+    fn rates_are_shown_in_the_largest_unit_that_divides_them() {
+        for text in ["1gbit", "1500mbit", "50mbit", "64kbit", "999bit", "1000001bit"] {
+            assert_eq!(parse(&format!("rate={text}")).to_string(), format!("rate={text}"));
+        }
+        assert_eq!(parse("rate=1000mbit").to_string(), "rate=1gbit");
     }
 
     #[test]

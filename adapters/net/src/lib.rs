@@ -50,6 +50,9 @@
 //! x86-64, Linux 6.18): 11 GB/s with GSO and GRO, 0.49 GB/s with `sendmmsg` or one by one. The
 //! kernel's work per packet is what counts, hardly the number of system calls.
 //!
+//! Beside them stand what a program with many sockets needs of the system ([`allow_files`]) and a
+//! clock that goes on while the machine sleeps ([`since_boot`]).
+//!
 //! Not here: waiting, timers, threads, name resolution in the background, ECN, and DNS
 //! service names beyond the few that Go knows.
 
@@ -57,6 +60,7 @@
 
 pub mod address;
 mod clock;
+mod files;
 pub mod tcp;
 pub mod udp;
 
@@ -64,12 +68,34 @@ pub use address::{
     AddressError, BindAddress, HostPort, ListenAddress, PortRange, RemoteAddress, TargetAddress,
 };
 pub use clock::since_boot;
+pub use files::{TooFewFiles, allow_files};
 pub use udp::{
     BufferSizes, Message, Offload, ReceiveBuffers, Received, SendOutcome, Shortage, SocketConfig,
     UdpSocket,
 };
 
 use std::io;
+use std::net::SocketAddr;
+
+/// Binds at the first of `candidates` that this machine has, as a name may stand for addresses of
+/// others, too.
+///
+/// # Errors
+/// Why it cannot bind there, or at the last one if it has none of them; `NotFound` without any.
+pub fn bind_first<T>(
+    candidates: impl IntoIterator<Item = SocketAddr>,
+    bind: impl Fn(SocketAddr) -> io::Result<T>,
+) -> io::Result<T> {
+    let mut bound = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for address in candidates {
+        bound = bind(address);
+        match &bound {
+            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
+            _ => break,
+        }
+    }
+    bound
+}
 
 /// The same kind of error with what was tried in front, in words of the user's.
 fn explain(tried: &str, what: &dyn core::fmt::Display, error: &io::Error) -> io::Error {
@@ -80,4 +106,26 @@ fn explain(tried: &str, what: &dyn core::fmt::Display, error: &io::Error) -> io:
         _ => error.to_string(),
     };
     io::Error::new(error.kind(), format!("cannot {tried} {what}: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_address_of_this_machine_is_taken() {
+        let addresses = |text: &str| -> Vec<SocketAddr> {
+            text.split_whitespace().map(|one| one.parse().unwrap()).collect()
+        };
+        let bind = |address: SocketAddr| match address.port() {
+            1 => Err(io::ErrorKind::AddrNotAvailable.into()),
+            2 => Err(io::ErrorKind::AddrInUse.into()),
+            _ => Ok(address.port()),
+        };
+        let bound = |text| bind_first(addresses(text), bind).map_err(|error| error.kind());
+        assert_eq!(bound("192.0.2.1:1 127.0.0.1:3 127.0.0.1:4"), Ok(3));
+        assert_eq!(bound("192.0.2.1:1 127.0.0.1:2 127.0.0.1:4"), Err(io::ErrorKind::AddrInUse));
+        assert_eq!(bound("192.0.2.1:1"), Err(io::ErrorKind::AddrNotAvailable));
+        assert_eq!(bound(""), Err(io::ErrorKind::NotFound));
+    }
 }

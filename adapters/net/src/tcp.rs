@@ -19,8 +19,8 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::address::{HostPort, ListenAddress};
-use crate::explain;
 use crate::udp::open_any;
+use crate::{bind_first, explain};
 
 /// A bound listener of either kind.
 #[derive(Debug)]
@@ -56,16 +56,10 @@ pub fn listen(address: &ListenAddress) -> io::Result<Listener> {
 /// # Errors
 /// When the name is unknown or the address cannot be bound; the text names the address.
 pub fn bind_tcp(address: &HostPort) -> io::Result<TcpListener> {
-    let mut outcome = Err(io::ErrorKind::NotFound.into());
-    for candidate in address.resolve_to_bind()? {
-        outcome = open_any(candidate, open_listener)
-            .map_err(|e| explain("listen on", &format_args!("{candidate}/tcp"), &e));
-        match &outcome {
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
-            _ => break,
-        }
-    }
-    outcome
+    bind_first(address.resolve_to_bind()?, |candidate| {
+        open_any(candidate, open_listener)
+            .map_err(|e| explain("listen on", &format_args!("{candidate}/tcp"), &e))
+    })
 }
 
 /// Listens on a unix socket. A file left behind by a process that was killed is replaced (the
@@ -115,6 +109,35 @@ pub fn tune_stream<S: AsHandle>(stream: &S) -> io::Result<()> {
     socket.set_tcp_nodelay(true)?;
     let probes = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
     socket.set_tcp_keepalive(&probes)
+}
+
+/// Whether the other side of a connection may still send: `false` once it has ended its direction
+/// or is gone in peace, also while bytes that came before have not been read (where the system can
+/// tell: not on Windows). Reads nothing.
+///
+/// # Errors
+/// What broke the connection: a reset, mostly. It is told once.
+pub fn is_sending<S: AsHandle>(stream: &S) -> io::Result<bool> {
+    if let Some(error) = SockRef::from(stream).take_error()? {
+        return Err(error);
+    }
+    #[cfg(unix)]
+    {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        let (asked, end) = (PollFlags::RDHUP, PollFlags::RDHUP.union(PollFlags::HUP));
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        let (asked, end) = (PollFlags::IN, PollFlags::HUP);
+        let mut polled = [PollFd::new(stream, asked)];
+        // What a signal interrupts is told the next time.
+        let has_news = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok();
+        Ok(!has_news || !polled[0].revents().intersects(end))
+    }
+    #[cfg(not(unix))]
+    match SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
+        other => other.map(|count| count > 0),
+    }
 }
 
 fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
@@ -235,6 +258,49 @@ mod tests {
         let (accepted, _) = second.accept().unwrap();
         drop(accepted);
         assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    }
+
+    /// Both ends of a TCP connection.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (near, listener.accept().unwrap().0)
+    }
+
+    /// Waits, as loopback takes its time, until `is_sending` says something else than `true`.
+    fn farewell(near: &TcpStream) -> io::Result<bool> {
+        for _ in 0..1000 {
+            match is_sending(near) {
+                Ok(true) => std::thread::sleep(Duration::from_millis(5)),
+                other => return other,
+            }
+        }
+        Ok(true)
+    }
+
+    #[test]
+    fn an_end_is_seen_behind_bytes_that_nobody_reads() {
+        use std::io::Write;
+        for says in [&b""[..], b"a question"] {
+            let (mut near, mut far) = pair();
+            far.write_all(says).unwrap();
+            assert!(is_sending(&near).unwrap());
+            drop(far);
+            assert!(!farewell(&near).unwrap(), "{} bytes", says.len());
+            let mut heard = Vec::new();
+            near.read_to_end(&mut heard).unwrap();
+            assert_eq!(heard, says, "nothing was read before");
+        }
+    }
+
+    #[test]
+    fn a_reset_is_an_error() {
+        use std::io::Write;
+        let (near, mut far) = pair();
+        far.write_all(b"a question").unwrap();
+        SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(far);
+        assert_eq!(farewell(&near).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use proto_base::Instant;
 use crate::clock::now;
 use crate::core::{Core, Settings};
 use crate::error::StartError;
-use crate::names::Names;
+use crate::names::{Names, unknown};
 use crate::pairs::{Pair, Phase, TunnelStream};
 use crate::plan::{Demand, Plan};
 use crate::poller::Token;
@@ -85,6 +85,7 @@ pub struct Client {
 struct Session {
     id: SessionId,
     key: ConnectionKey,
+    local: SocketAddr,
     remote: SocketAddr,
 }
 
@@ -202,9 +203,9 @@ impl Client {
             match event {
                 Event::Suspect => self.policy.handle_suspect(session.id),
                 Event::Recovered => self.policy.handle_recovered(session.id),
-                Event::Closed(_) => {
+                Event::Closed { .. } => {
                     if self.scavenges {
-                        tracing::info!("scavenger: session normally closed: {}", session.remote);
+                        tracing::info!("scavenger: session normally closed: {}", session.local);
                     }
                     self.forget(found);
                     self.policy.handle_dead(now(), session.id);
@@ -338,7 +339,7 @@ impl Client {
                     ScavengeReason::Ttl => "closed due to ttl",
                     _ => "normally closed",
                 };
-                tracing::info!("scavenger: session {end}: {}", session.remote);
+                tracing::info!("scavenger: session {end}: {}", session.local);
                 self.forget(found);
                 self.core.endpoint.close(session.key);
             }
@@ -369,7 +370,7 @@ impl Client {
                     }
                 }
                 Err(error) => {
-                    tracing::warn!("re-connecting: {error}");
+                    tracing::info!("re-connecting: {error}");
                     self.dial_failures += 1;
                     self.dials_fail_since.get_or_insert(now());
                     self.policy.handle_dial_failed(now(), id);
@@ -388,14 +389,15 @@ impl Client {
         let random = seed()?;
         let random = u32::from_le_bytes([random[0], random[7], random[13], random[29]]);
         let port = self.remote.ports().pick(random);
-        let (socket, remote) = bind_first(known.as_slice(), port, self.core.sockets.config())?;
+        let bound = bind_first(known.as_slice(), port, self.core.sockets.config());
+        let (socket, remote) = bound.unwrap_or_else(|| Err(unknown(self.remote.host())))?;
         let local = socket.local_addr()?;
         self.core.poller.add(socket.as_std(), Token::Udp(at))?;
         let key = self.core.endpoint.connect(now(), tag(remote, at));
         let key = key.map_err(|_| io::Error::from(io::ErrorKind::QuotaExceeded))?;
         self.core.sockets.insert(at, socket);
         self.core.announce_session(local, remote);
-        let session = Session { id, key, remote };
+        let session = Session { id, key, local, remote };
         self.sessions[at as usize] = Some(session);
         Ok(session)
     }
@@ -434,19 +436,19 @@ fn give_up_if_gone(policy: &mut ClientPolicy, core: &mut Core, at: u32) {
     }
 }
 
-/// A socket for the first address that can be had.
+/// A socket for the first address that can be had; `None` without addresses.
 fn bind_first(
     addresses: &[SocketAddr],
     port: u16,
     config: &SocketConfig,
-) -> io::Result<(UdpSocket, SocketAddr)> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
+) -> Option<io::Result<(UdpSocket, SocketAddr)>> {
+    let mut last = None;
     for &address in addresses {
         let remote = SocketAddr::new(address.ip(), port);
         match UdpSocket::bind_for(remote, config) {
-            Ok(socket) => return Ok((socket, remote)),
-            Err(error) => last = error,
+            Ok(socket) => return Some(Ok((socket, remote))),
+            Err(error) => last = Some(Err(error)),
         }
     }
-    Err(last)
+    last
 }

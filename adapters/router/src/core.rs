@@ -15,7 +15,7 @@ use smux_proto::Version;
 
 use crate::clock::now;
 use crate::error::StartError;
-use crate::pairs::{Pairs, Phase, TunnelStream};
+use crate::pairs::{Pair, Pairs, Phase, TunnelStream};
 use crate::plan::Plan;
 use crate::poller::{Poller, Token};
 use crate::pump::{inward, log_stream, outward};
@@ -114,6 +114,7 @@ impl Core {
             self.half_closed_at = None;
             for at in self.pairs.numbers() {
                 let Some(pair) = self.pairs.get(at) else { continue };
+                note_reader(&self.endpoint, pair);
                 pair.rules.handle_timeout(now);
                 let due = pair.rules.poll_timeout();
                 if due.is_some_and(|at| at <= now) {
@@ -140,7 +141,7 @@ impl Core {
                         self.wake(key, id, true, true);
                     }
                 }
-                Event::Closed(_) => {
+                Event::Closed { .. } => {
                     self.wake_all_of(key);
                     return Some((key, event));
                 }
@@ -152,6 +153,11 @@ impl Core {
         }
         self.sockets.report();
         None
+    }
+
+    /// Whether a session that a peer began may be told of in the log now.
+    pub(crate) fn admits(&mut self, key: ConnectionKey) -> bool {
+        self.reporter.admits(now(), &self.endpoint, key)
     }
 
     /// Writes the line about a new session.
@@ -221,6 +227,7 @@ impl Core {
 
     fn serve_pair(&mut self, at: u32) {
         let Some(pair) = self.pairs.get(at) else { return };
+        note_reader(&self.endpoint, pair);
         pair.rules.handle_timeout(now());
         let mut again = false;
         // A reset is learnt of even while no byte may be read for want of room to send it.
@@ -299,6 +306,16 @@ impl Core {
                 self.pairs.wake(at);
             }
         }
+    }
+}
+
+/// Tells the rules of a half-closed pair if the peer has said that it still reads.
+fn note_reader(endpoint: &Endpoint, pair: &mut Pair) {
+    if pair.rules.poll_timeout().is_some()
+        && let Some(stream) = pair.stream
+        && endpoint.peer_reads(stream.key, stream.id)
+    {
+        pair.rules.handle_reader();
     }
 }
 

@@ -134,6 +134,11 @@ impl Names {
     }
 }
 
+/// Says that no address of `host` is known, or not yet: the answer may still be on its way.
+pub(crate) fn unknown(host: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("no address of {host} is known yet"))
+}
+
 impl Shared {
     fn wait_until_asked(&self) {
         let mut state = lock(&self.state);

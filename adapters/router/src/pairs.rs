@@ -14,8 +14,8 @@ use crate::tcp::Tcp;
 pub(crate) enum Phase {
     /// Client: the slot whose session it will use is being dialed.
     AwaitsSession(SlotId),
-    /// Server: the target's name is being looked up.
-    AwaitsName,
+    /// Server: the target's name is being looked up, or its queue is full.
+    AwaitsTarget,
     /// Server: being connected to this one of the target's addresses.
     Connecting(usize),
     /// Bytes pass.
@@ -50,7 +50,7 @@ pub(crate) struct Pair {
     pub(crate) has_ended: bool,
     /// Stands in the queue of those that have something to do.
     is_queued: bool,
-    /// Sessions asked for.
+    /// Sessions asked for (client), or times that the target's queue was full (server).
     pub(crate) attempts: u8,
 }
 

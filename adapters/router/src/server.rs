@@ -1,6 +1,6 @@
 //! The accepting end: streams in, connections to the target out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use proto_base::Instant;
 use crate::clock::now;
 use crate::core::{Core, Settings};
 use crate::error::StartError;
-use crate::names::Names;
+use crate::names::{Names, unknown};
 use crate::pairs::{Pair, Phase, TunnelStream};
 use crate::plan::{Demand, Plan};
 use crate::poller::Token;
@@ -26,6 +26,9 @@ const ROUNDS: usize = 8;
 /// How long a stream waits for its target's name to be looked up before the addresses found last
 /// are used.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// Pause before a unix target whose queue was full is tried again, and how often it is.
+const QUEUE_PAUSE: Duration = Duration::from_millis(50);
+const QUEUE_TRIES: u8 = 100;
 
 /// What a server is told.
 #[derive(Debug, Clone)]
@@ -54,11 +57,12 @@ pub struct Server {
     target: TargetAddress,
     names: Option<Names>,
     locals: Vec<SocketAddr>,
-    /// Sessions, for the log.
-    known: HashMap<ConnectionKey, SocketAddr>,
+    /// Sessions that the log has told of.
+    told: HashSet<ConnectionKey>,
     /// Sessions with streams that were not taken yet.
     incoming: VecDeque<ConnectionKey>,
-    /// The earliest time at which somebody has waited long enough for the name.
+    /// The earliest time at which somebody has waited long enough: for the target's name, or for room
+    /// in its queue.
     names_at: Option<Instant>,
 }
 
@@ -97,8 +101,9 @@ impl Server {
             target: settings.target,
             names,
             locals,
-            known: HashMap::with_capacity(2 * count + 1),
-            incoming: VecDeque::with_capacity(count + 1),
+            // A few more than there are may be over without that having been told.
+            told: HashSet::with_capacity(2 * count + 64),
+            incoming: VecDeque::with_capacity(count + 64),
             names_at: None,
         })
     }
@@ -152,29 +157,34 @@ impl Server {
 
     fn handle_events(&mut self) {
         while let Some((key, event)) = self.core.poll_event() {
-            if let Some(tagged) = self.core.endpoint.remote(key)
-                && !self.known.contains_key(&key)
-            {
-                self.known.insert(key, tagged);
-                let (at, remote) = untag(tagged);
-                tracing::info!("remote address: {remote}");
-                if let Some(local) = self.core.sockets.local_addr(at) {
-                    self.core.announce_session(local, remote);
+            let remote = match event {
+                Event::Closed { remote, .. } => Some(remote),
+                _ => self.core.endpoint.remote(key),
+            };
+            if let Some(tagged) = remote {
+                if !self.told.contains(&key) && self.core.admits(key) {
+                    self.told.insert(key);
+                    self.announce(tagged);
                 }
-            }
-            // One that ends with its first datagram is gone before it could be known.
-            let remote = self.known.get(&key).or(self.locals.first());
-            if let Some(&remote) = remote {
-                self.core.report(key, remote, &event);
+                self.core.report(key, tagged, &event);
             }
             match event {
                 Event::Incoming if !self.incoming.contains(&key) => self.incoming.push_back(key),
-                Event::Closed(_) => {
-                    self.known.remove(&key);
+                Event::Closed { .. } => {
+                    self.told.remove(&key);
                     self.incoming.retain(|&other| other != key);
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// Writes the lines about a session that a peer began.
+    fn announce(&self, tagged: SocketAddr) {
+        let (at, remote) = untag(tagged);
+        tracing::info!("remote address: {remote}");
+        if let Some(local) = self.core.sockets.local_addr(at) {
+            self.core.announce_session(local, remote);
         }
     }
 
@@ -188,7 +198,7 @@ impl Server {
                 self.incoming.pop_front();
                 continue;
             };
-            let pair = Pair::new(Phase::AwaitsName, None, self.core.rules());
+            let pair = Pair::new(Phase::AwaitsTarget, None, self.core.rules());
             let remote =
                 self.core.endpoint.remote(key).map_or(([0; 4], 0).into(), |it| untag(it).1);
             let Some(at) = self.core.pairs.insert(pair) else { return };
@@ -198,15 +208,15 @@ impl Server {
                     names.ask();
                     self.names_at.get_or_insert(now() + PATIENCE);
                 }
-                _ => begin_connect(&mut self.core, self.names.as_ref(), &self.target, at, 0),
+                _ => self.connect(at),
             }
         }
     }
 
-    /// Lets those go on who wait for the name, when it has come or has taken too long.
+    /// Lets those go on who wait for the target: for its name, when that has come or has taken too
+    /// long, or for room in its queue.
     fn hear_names(&mut self) {
-        let Some(names) = &mut self.names else { return };
-        let answer = names.poll();
+        let answer = self.names.as_mut().and_then(Names::poll);
         let is_late = self.names_at.is_some_and(|at| at <= now());
         if let Some(Err(error)) = &answer {
             tracing::warn!("{error}");
@@ -216,10 +226,22 @@ impl Server {
         }
         self.names_at = None;
         for at in self.core.pairs.numbers() {
-            if self.core.pairs.get(at).is_some_and(|pair| pair.phase == Phase::AwaitsName) {
-                begin_connect(&mut self.core, self.names.as_ref(), &self.target, at, 0);
+            if self.awaits_target(at) {
+                self.connect(at);
             }
         }
+    }
+
+    /// Begins to connect a pair to the target.
+    fn connect(&mut self, at: u32) {
+        begin_connect(&mut self.core, self.names.as_ref(), &self.target, at, 0);
+        if self.awaits_target(at) {
+            self.names_at.get_or_insert(now() + QUEUE_PAUSE);
+        }
+    }
+
+    fn awaits_target(&mut self, at: u32) -> bool {
+        self.core.pairs.get(at).is_some_and(|pair| pair.phase == Phase::AwaitsTarget)
     }
 }
 
@@ -248,7 +270,8 @@ fn bind_all(settings: &ServerSettings) -> io::Result<Vec<UdpSocket>> {
     ports.iter().map(bind).collect()
 }
 
-/// Begins to connect a pair to the target's address number `first`, or one behind it.
+/// Begins to connect a pair to the target's address number `first`, or one behind it. A unix target
+/// whose queue is full leaves the pair as it was, to be tried again.
 fn begin_connect(
     core: &mut Core,
     names: Option<&Names>,
@@ -256,23 +279,35 @@ fn begin_connect(
     at: u32,
     first: usize,
 ) {
-    let mut error = io::Error::from(io::ErrorKind::NotFound);
+    let mut last = None;
     match target {
         TargetAddress::Unix(path) => match tcp::connect_unix(path) {
             Ok(unix) => return adopt(core, at, Tcp::Unix(unix), Phase::Joined),
-            Err(refusal) => error = refusal,
+            Err(error) => {
+                if error.kind() == io::ErrorKind::WouldBlock
+                    && let Some(pair) = core.pairs.get(at)
+                    && pair.attempts < QUEUE_TRIES
+                {
+                    pair.attempts += 1;
+                    return;
+                }
+                last = Some(error);
+            }
         },
-        TargetAddress::Tcp(_) => {
-            let Some(addresses) = names.map(Names::known) else { return };
-            for (number, &address) in addresses.as_slice().iter().enumerate().skip(first) {
+        TargetAddress::Tcp(target) => {
+            let Some(names) = names else { return };
+            for (number, &address) in names.known().as_slice().iter().enumerate().skip(first) {
                 match Tcp::begin_connect(address) {
                     Ok(tcp) => return adopt(core, at, tcp, Phase::Connecting(number)),
-                    Err(refusal) => error = refusal,
+                    Err(error) => last = Some(error),
                 }
             }
+            last = last.or_else(|| Some(unknown(target.host())));
         }
     }
-    refuse(core, target, at, &error);
+    if let Some(error) = last {
+        refuse(core, target, at, &error);
+    }
 }
 
 /// Gives a pair its connection.

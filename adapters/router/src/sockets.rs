@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
+use std::time::Duration;
 
 use kcptun_net::{BufferSizes, ReceiveBuffers, Received, Shortage, SocketConfig, UdpSocket};
 use kcptun_tunnel::socket::SocketHealth;
@@ -15,12 +16,17 @@ use proto_base::Instant;
 use crate::clock::now;
 use crate::plan::MESSAGES;
 
+/// How long a batch waits for its socket while others have something to send, too. Its segments are
+/// about to be sent again by then.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// A UDP socket and what it may do.
 #[derive(Debug)]
 struct Udp {
     socket: UdpSocket,
     is_readable: bool,
-    is_writable: bool,
+    /// Since when the system has taken nothing more of it; `None`: it may.
+    full_since: Option<Instant>,
     health: SocketHealth,
 }
 
@@ -57,7 +63,7 @@ impl Sockets {
         self.granted = socket.buffer_sizes().ok();
         if let Some(place) = self.list.get_mut(at as usize) {
             let health = SocketHealth::default();
-            *place = Some(Udp { socket, is_readable: true, is_writable: true, health });
+            *place = Some(Udp { socket, is_readable: true, full_since: None, health });
         }
     }
 
@@ -91,7 +97,9 @@ impl Sockets {
     pub(crate) fn wake(&mut self, at: u32, readable: bool, writable: bool) {
         if let Some(udp) = self.list.get_mut(at as usize).and_then(Option::as_mut) {
             udp.is_readable |= readable;
-            udp.is_writable |= writable;
+            if writable {
+                udp.full_since = None;
+            }
         }
     }
 
@@ -104,24 +112,29 @@ impl Sockets {
         has_more
     }
 
-    /// Sends until nothing is left or a socket is full.
+    /// Sends until nothing is left or a batch has to wait for its socket. One socket must not silence
+    /// the others for long, as theirs may be the sessions that replace its own: what it has not taken
+    /// in time is lost.
     pub(crate) fn send(&mut self, endpoint: &mut Endpoint) {
+        let is_alone = self.list.iter().flatten().nth(1).is_none();
         loop {
-            let (to, from) = match self.unsent {
+            let (to, from) = match self.unsent.take() {
                 Some(unsent) => unsent,
                 None => match endpoint.poll_transmit(now(), &mut self.batch) {
                     Some(to) => (to, 0),
                     None => return,
                 },
             };
-            self.unsent = None;
             let (at, remote) = untag(to);
             let Some(udp) = self.list.get_mut(at as usize).and_then(Option::as_mut) else {
                 continue;
             };
-            if !udp.is_writable {
-                self.unsent = Some((to, from));
-                return;
+            if let Some(since) = udp.full_since {
+                if is_alone || now() - since < PATIENCE {
+                    self.unsent = Some((to, from));
+                    return;
+                }
+                continue;
             }
             let stride = self.batch.stride();
             match udp.socket.send_batch(&self.batch.bytes()[from..], stride, remote) {
@@ -133,9 +146,8 @@ impl Sockets {
                         endpoint.handle_unreachable(now(), to);
                     }
                     if outcome.blocked {
-                        udp.is_writable = false;
+                        udp.full_since = Some(now());
                         self.unsent = Some((to, from + outcome.done() * stride));
-                        return;
                     }
                 }
                 Err(error) => {
@@ -157,15 +169,23 @@ impl Sockets {
         self.list.iter().flatten().any(|udp| udp.is_readable && !udp.health.is_paused(now))
     }
 
-    /// When to try a socket again that failed.
+    /// When to try a socket again that failed, or to give up what waits for one that is full.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let times = self.list.iter().flatten().map(|udp| udp.health.poll_timeout());
-        times.fold(None, Instant::earliest)
+        times.chain([self.gives_up_at()]).fold(None, Instant::earliest)
     }
 
     /// A socket that failed for so long that another should take its place.
     pub(crate) fn poll_lost(&mut self) -> Option<u32> {
         self.lost.take()
+    }
+
+    fn gives_up_at(&self) -> Option<Instant> {
+        let (to, _) = self.unsent?;
+        let mut open = self.list.iter().flatten();
+        open.nth(1)?;
+        let udp = self.list.get(untag(to).0 as usize)?.as_ref()?;
+        Some(udp.full_since? + PATIENCE)
     }
 
     fn receive_from(&mut self, at: u32, endpoint: &mut Endpoint) -> bool {
@@ -251,6 +271,8 @@ pub(crate) fn untag(tagged: SocketAddr) -> (u32, SocketAddr) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kcptun_tunnel::crypt::{CipherKind, PacketCipher};
+    use kcptun_tunnel::{Config, Side};
 
     #[test]
     fn tags_come_off_again() {
@@ -258,6 +280,58 @@ mod tests {
             let address = text.parse().unwrap();
             assert_eq!(untag(tag(address, 77)), (77, address));
             assert_ne!(tag(address, 1), tag(address, 2));
+        }
+    }
+
+    /// A socket that takes nothing any more, with a batch that waits for it, and a second one with
+    /// the session that is to replace its own.
+    #[test]
+    fn a_full_socket_does_not_silence_another() {
+        let config = SocketConfig::default();
+        let bind = || UdpSocket::bind("127.0.0.1:0".parse().unwrap(), &config).unwrap();
+        let peer = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.set_nonblocking(true).unwrap();
+        let remote = peer.local_addr().unwrap();
+        let mut endpoint = {
+            let cipher = PacketCipher::new(CipherKind::None, b"").unwrap();
+            let config = Config { max_connections: 2, ..Config::default() };
+            Endpoint::new(config, cipher, Side::Client, [1; 32]).unwrap()
+        };
+        let begin = |endpoint: &mut Endpoint, at| {
+            let key = endpoint.connect(now(), tag(remote, at)).unwrap();
+            endpoint.open(now(), key).unwrap();
+        };
+        let heard = || {
+            std::thread::sleep(Duration::from_millis(20));
+            peer.recv_from(&mut [0; 2_000]).ok().map(|(_, from)| from)
+        };
+        let mut sockets = Sockets::new(2, config);
+        sockets.insert(0, bind());
+        begin(&mut endpoint, 0);
+        sockets.list[0].as_mut().unwrap().full_since = Some(now());
+        sockets.send(&mut endpoint);
+        assert!(sockets.is_full() && heard().is_none());
+        assert_eq!(sockets.poll_timeout(), None, "alone it waits for as long as it takes");
+
+        sockets.insert(1, bind());
+        begin(&mut endpoint, 1);
+        let due = sockets.poll_timeout().expect("it will be given up");
+        while now() < due {
+            sockets.send(&mut endpoint);
+            assert!(sockets.is_full() || now() >= due);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        sockets.send(&mut endpoint);
+        assert_eq!(heard(), sockets.local_addr(1), "the other one speaks");
+        assert!(!sockets.is_full() && heard().is_none());
+
+        // When it can be written to again its segments are sent again.
+        sockets.wake(0, false, true);
+        let until = now() + Duration::from_secs(10);
+        while heard() != sockets.local_addr(0) {
+            assert!(now() < until, "nothing came");
+            endpoint.handle_timeout(now());
+            sockets.send(&mut endpoint);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp};
+use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp, addresses_to_dial};
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
 use smol::{Async, Executor};
@@ -57,7 +57,7 @@ impl Runtime for Smol {
     type Listener = SmolListener;
 
     fn udp(&self, socket: UdpSocket) -> io::Result<SmolUdp> {
-        Async::new_nonblocking(socket).map(SmolUdp)
+        Ok(SmolUdp { io: Async::new_nonblocking(socket)?, is_drained: false })
     }
 
     fn timer(&self) -> SmolTimer {
@@ -78,7 +78,7 @@ impl Runtime for Smol {
     async fn connect(&self, target: TargetAddress) -> io::Result<SmolBytes> {
         match target {
             TargetAddress::Tcp(target) => {
-                let addresses = self.blocking(move || target.resolve_to_dial()).await?;
+                let addresses = addresses_to_dial(self, target).await?;
                 SmolBytes::new(connect_first(&addresses).await?.into())
             }
             #[cfg(unix)]
@@ -121,7 +121,11 @@ async fn connect_first(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
 
 /// A UDP socket in smol's reactor.
 #[derive(Debug)]
-pub struct SmolUdp(Async<UdpSocket>);
+pub struct SmolUdp {
+    io: Async<UdpSocket>,
+    /// Nothing was left by the last call: the reactor is asked before the socket.
+    is_drained: bool,
+}
 
 impl Udp for SmolUdp {
     fn poll_recv(
@@ -130,9 +134,14 @@ impl Udp for SmolUdp {
         buffers: &mut ReceiveBuffers,
     ) -> Poll<io::Result<Received>> {
         loop {
-            match self.0.get_ref().recv_batch(buffers)? {
-                Received::Blocked => ready!(self.0.poll_readable(cx))?,
-                received => return Poll::Ready(Ok(received)),
+            if self.is_drained {
+                ready!(self.io.poll_readable(cx))?;
+                self.is_drained = false;
+            }
+            let received = self.io.get_ref().recv_batch(buffers)?;
+            self.is_drained = received == Received::Blocked || buffers.is_drained();
+            if received != Received::Blocked {
+                return Poll::Ready(Ok(received));
             }
         }
     }
@@ -145,16 +154,16 @@ impl Udp for SmolUdp {
         to: SocketAddr,
     ) -> Poll<io::Result<SendOutcome>> {
         loop {
-            let outcome = self.0.get_ref().send_batch(bytes, stride, to)?;
+            let outcome = self.io.get_ref().send_batch(bytes, stride, to)?;
             if !outcome.blocked || outcome.done() > 0 || outcome.refused {
                 return Poll::Ready(Ok(outcome));
             }
-            ready!(self.0.poll_writable(cx))?;
+            ready!(self.io.poll_writable(cx))?;
         }
     }
 
     fn socket(&self) -> &UdpSocket {
-        self.0.get_ref()
+        self.io.get_ref()
     }
 }
 
@@ -190,7 +199,11 @@ impl Timer for SmolTimer {
 
 /// A TCP connection or a unix stream.
 #[derive(Debug)]
-pub struct SmolBytes(Async<Socket>);
+pub struct SmolBytes {
+    io: Async<Socket>,
+    /// As in [`SmolUdp`].
+    is_drained: bool,
+}
 
 impl SmolBytes {
     /// A connected, non-blocking socket; TCP is told to send small pieces at once.
@@ -199,44 +212,55 @@ impl SmolBytes {
             // A connection that cannot be tuned still works.
             let _ = kcptun_net::tcp::tune_stream(&socket);
         }
-        Async::new_nonblocking(socket).map(Self)
+        Ok(Self { io: Async::new_nonblocking(socket)?, is_drained: false })
     }
 }
 
 impl Bytes for SmolBytes {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
-            match self.0.get_ref().read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.0.poll_readable(cx))?;
+            if self.is_drained {
+                ready!(self.io.poll_readable(cx))?;
+                self.is_drained = false;
+            }
+            match self.io.get_ref().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_drained = true,
+                result => {
+                    // Behind a part of a buffer nothing is left, but perhaps the end.
+                    self.is_drained =
+                        result.as_ref().is_ok_and(|&count| 0 < count && count < buffer.len());
+                    return Poll::Ready(result);
                 }
-                result => return Poll::Ready(result),
             }
         }
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         loop {
-            match self.0.get_ref().write(data) {
+            match self.io.get_ref().write(data) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    ready!(self.0.poll_writable(cx))?;
+                    ready!(self.io.poll_writable(cx))?;
                 }
                 result => return Poll::Ready(result),
             }
         }
     }
 
+    fn is_sending(&mut self) -> io::Result<bool> {
+        kcptun_net::tcp::is_sending(self.io.get_ref())
+    }
+
     fn shutdown_write(&mut self) -> io::Result<()> {
-        self.0.get_ref().shutdown(Shutdown::Write)
+        self.io.get_ref().shutdown(Shutdown::Write)
     }
 
     fn reset_on_drop(&mut self) {
         // Unix streams know no reset.
-        let _ = SockRef::from(self.0.get_ref()).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.io.get_ref()).set_linger(Some(Duration::ZERO));
     }
 
     fn peer(&self) -> String {
-        self.0.get_ref().peer_addr().map_or_else(|_| "?".into(), |address| name(&address))
+        self.io.get_ref().peer_addr().map_or_else(|_| "?".into(), |address| name(&address))
     }
 }
 

@@ -39,6 +39,33 @@
 //! # }
 //! ```
 //!
+//! Settings other than the defaults, and the sessions that live:
+//!
+//! ```
+//! use kcptun_tokio::{
+//!     CipherKind, Client, ClientSettings, Config, PacketCipher, SessionLimits, Shape, SmuxVersion,
+//! };
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let mut tunnel = Config { fec: Shape::new(20, 5).expect("at most 256"), ..Config::default() };
+//! tunnel.smux.version = SmuxVersion::V2; // the same at both ends
+//! tunnel.kcp.send_window = 2048;
+//! let client = Client::new(ClientSettings {
+//!     remote: "127.0.0.1:29900".parse().unwrap(),
+//!     cipher: PacketCipher::new(CipherKind::Aes, b"a long and random key").unwrap(),
+//!     tunnel,
+//!     socket: Default::default(),
+//!     policy: Default::default(),
+//! });
+//! let stream = client.open().await?; // nobody has to be there yet
+//! let sessions = client.sessions(SessionLimits { sessions: 10, streams: 100 });
+//! assert_eq!(sessions.listed[0].remote, stream.remote());
+//! assert_eq!(sessions.listed[0].streams[0].0, stream.number());
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! FEC takes the vector unit that it finds in the CPU and is several times faster by it (feature
 //! `simd`, on by default).
 //!
@@ -53,8 +80,10 @@ mod stream;
 #[cfg(feature = "simd")]
 pub use kcptun_async::detect_fec_kernel;
 pub use kcptun_async::{
-    CipherKind, ClientSettings, Config, PacketCipher, PolicyConfig, RemoteAddress, ServerSettings,
-    SocketConfig, TargetAddress, TunnelStats,
+    CipherKind, ClientSettings, Config, ConnectionFigures, ConnectionStats, FecKernel, KcpConfig,
+    Offload, PacketCipher, PolicyConfig, RemoteAddress, Resolve, ServerSettings, SessionLimits,
+    SessionStats, Sessions, Shape, SmuxConfig, SmuxVersion, SocketConfig, StreamStats,
+    SystemResolver, TargetAddress, TunnelStats,
 };
 pub use runtime::{Tokio, TokioBytes, TokioListener, TokioTimer, TokioUdp};
 pub use stream::{Client, Server, Stream};

@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp};
+use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp, addresses_to_dial};
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinError;
 use tokio::time::Sleep;
 
 /// The tokio runtime that is current where it is used.
@@ -50,7 +51,7 @@ impl Runtime for Tokio {
     async fn connect(&self, target: TargetAddress) -> io::Result<TokioBytes> {
         Ok(match target {
             TargetAddress::Tcp(target) => {
-                let addresses = self.blocking(move || target.resolve_to_dial()).await?;
+                let addresses = addresses_to_dial(self, target).await?;
                 TokioBytes::tcp(TcpStream::connect(addresses.as_slice()).await?)
             }
             #[cfg(unix)]
@@ -68,9 +69,11 @@ impl Runtime for Tokio {
     }
 
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        match tokio::task::spawn_blocking(work).await {
+        match tokio::task::spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
             Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime is going, and with it who waits here.
+            Err(Err(_cancelled)) => std::future::pending().await,
         }
     }
 }
@@ -95,8 +98,8 @@ impl Udp for TokioUdp {
             let received = self.readiness.try_io(Interest::READABLE, || {
                 match self.socket.recv_batch(buffers)? {
                     Received::Blocked => Err(io::ErrorKind::WouldBlock.into()),
-                    Received::Messages(count @ 1..) if !buffers.is_full() => {
-                        // Nothing is left: the reactor learns it without another system call.
+                    Received::Messages(count) if buffers.is_drained() => {
+                        // The reactor learns it without another system call.
                         last = Some(Received::Messages(count));
                         Err(io::ErrorKind::WouldBlock.into())
                     }
@@ -212,6 +215,14 @@ impl Bytes for TokioBytes {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, data),
             #[cfg(unix)]
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, data),
+        }
+    }
+
+    fn is_sending(&mut self) -> io::Result<bool> {
+        match self {
+            Self::Tcp(stream) => kcptun_net::tcp::is_sending(stream),
+            #[cfg(unix)]
+            Self::Unix(stream) => kcptun_net::tcp::is_sending(stream),
         }
     }
 

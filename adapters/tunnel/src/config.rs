@@ -31,7 +31,9 @@ pub struct Config {
     pub rate_limit: Option<NonZeroU64>,
     /// Most bytes of payload memory for all connections of an endpoint together.
     pub memory: usize,
-    /// Most connections of a server's endpoint.
+    /// Most connections of a server's endpoint. When a client comes while all are taken, one whose
+    /// peer has not shown that it receives, and is silent, makes room
+    /// ([`CloseReason::Evicted`](crate::CloseReason::Evicted)).
     pub max_connections: usize,
 }
 
@@ -93,6 +95,8 @@ pub enum ConfigError {
     Kcp(kcp_proto::ConfigError),
     /// smux says so.
     Smux(smux_proto::ConfigError),
+    /// FEC says so.
+    Fec(fec_proto::ConfigError),
     /// Compression was not compiled in (feature `snappy`).
     NoCompression,
     /// The cipher was not compiled in.
@@ -107,6 +111,7 @@ impl fmt::Display for ConfigError {
             Self::Mtu { least } => write!(f, "mtu must be {least} to {MAX_DATAGRAM_LEN} bytes"),
             Self::Kcp(error) => error.fmt(f),
             Self::Smux(error) => error.fmt(f),
+            Self::Fec(error) => error.fmt(f),
             Self::NoCompression => f.write_str("compression needs the feature `snappy`"),
             Self::NoCipher(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),

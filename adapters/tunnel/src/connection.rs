@@ -8,6 +8,7 @@
 //! Packet protection stands outside of it, in the [endpoint](crate::Endpoint), because it works on
 //! whole batches.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use fec_proto::{Decoder, DecoderStorage, Encoder, EncoderConfig, EncoderStorage};
@@ -18,6 +19,7 @@ use smux_proto::{Mux, MuxStorage, Role};
 use crate::codec::Codec;
 use crate::config::{Config, ConfigError};
 use crate::event::{CloseReason, Event, StreamError, StreamId};
+use crate::grants::Grants;
 use crate::memory::ConnectionMemory;
 use crate::pace::Pacer;
 use crate::shard::Shard;
@@ -64,10 +66,11 @@ pub(crate) struct Connection {
     pub(crate) now: Instant,
     pub(crate) started: Instant,
     /// Streams that may be told to write before more acks come in.
-    pub(crate) grants: usize,
+    pub(crate) grants: Grants,
     /// Bytes wait in KCP because smux can take no more.
     pub(crate) is_blocked: bool,
-    /// Something waits to be written because the memory that all connections share was used up.
+    /// Something waits to be written or handed on because the memory that all connections share was
+    /// used up.
     pub(crate) is_hungry: bool,
     /// Present with a rate limit.
     pub(crate) pacer: Option<Pacer>,
@@ -115,7 +118,7 @@ impl Connection {
         let decoder = Decoder::new(config.fec, kernel, memory.decoder);
         // The peer's shape may differ, and rebuilding with a wrong one makes bytes that nobody sent
         // and that KCP may take, so it has to be proved first.
-        let decoder = decoder.map_err(|_| ConfigError::NoCompression)?.in_doubt();
+        let decoder = decoder.map_err(ConfigError::Fec)?.in_doubt();
         let mux = Mux::new(role, config.smux.clone(), memory.mux, seed, now)
             .map_err(ConfigError::Smux)?;
         Ok(Self {
@@ -127,7 +130,7 @@ impl Connection {
             variety: Variety::new(config.fec),
             now,
             started: now,
-            grants: 0,
+            grants: Grants::default(),
             is_blocked: false,
             is_hungry: false,
             pacer: config.rate_limit.map(|rate| Pacer::new(rate, now)),
@@ -156,6 +159,7 @@ impl Connection {
         if self.has_spare_memory && now - self.used_at >= IDLE && self.kcp.is_idle() {
             self.has_spare_memory = false;
             self.kcp.shrink();
+            self.mux.shrink();
             self.decoder.release(&mut shard.pool);
             if let Some(encoder) = &mut self.encoder {
                 encoder.release(&mut shard.pool);
@@ -164,12 +168,13 @@ impl Connection {
         }
     }
 
-    /// The next event.
-    pub(crate) fn poll_event(&mut self) -> Option<Event> {
+    /// The next event; `remote` is the peer's address.
+    pub(crate) fn poll_event(&mut self, remote: SocketAddr) -> Option<Event> {
+        let is_proven = self.kcp.is_proven();
         if core::mem::take(&mut self.news.closed)
             && let Some(reason) = self.closed
         {
-            return Some(Event::Closed(reason));
+            return Some(Event::Closed { reason, remote, is_proven });
         }
         if core::mem::take(&mut self.news.suspect) {
             return Some(Event::Suspect);
@@ -192,12 +197,18 @@ impl Connection {
                 smux_proto::Event::Dead(reason) => {
                     self.close(reason.into());
                     self.news.closed = false;
-                    Event::Closed(self.closed?)
+                    Event::Closed { reason: self.closed?, remote, is_proven }
                 }
                 _ => continue,
             });
         }
         self.grant().map(Event::Writable)
+    }
+
+    /// Whether [`Self::poll_event`] may have something to tell.
+    pub(crate) fn has_news(&self) -> bool {
+        let News { closed, suspect, recovered, mute, is_suspect: _ } = self.news;
+        closed || suspect || recovered || mute || self.mux.has_news() || self.has_turn()
     }
 
     /// When to call [`Self::handle_timeout`]. The present when something waits to be sent.
@@ -249,8 +260,8 @@ impl Connection {
             .map_err(ConfigError::Kcp)?;
         let mux = Mux::new(self.mux.role(), config.smux.clone(), MuxStorage::owned(), 0, now)
             .map_err(ConfigError::Smux)?;
-        let decoder = Decoder::new(None, kernel, DecoderStorage::owned())
-            .map_err(|_| ConfigError::NoCompression)?;
+        let decoder =
+            Decoder::new(None, kernel, DecoderStorage::owned()).map_err(ConfigError::Fec)?;
         let encoder = self.encoder.take();
         Ok(ConnectionMemory {
             rings: core::mem::replace(&mut self.kcp, kcp).into_rings(),
@@ -309,6 +320,9 @@ impl Connection {
     /// There is room again in the memory that all connections share.
     pub(crate) fn handle_room(&mut self, shard: &mut Shard) {
         self.is_hungry = false;
+        if self.is_blocked {
+            self.pump(shard);
+        }
         #[cfg(feature = "snappy")]
         self.flush_tail(shard);
         self.write_control(shard);

@@ -163,6 +163,9 @@ impl Endpoint {
             if let Some((connection, shard)) = table.get_mut(index) {
                 connection.conclude(shard);
             }
+            if self.accepts {
+                table.note_heard(index);
+            }
             table.touch(index);
         }
     }
@@ -294,6 +297,7 @@ impl Endpoint {
         let Some(index) = self.table.index(key) else { return };
         if let Some((connection, shard)) = self.table.get_mut(index) {
             let _ = connection.mux.finish(id);
+            connection.grants.settle(id, false);
             connection.write_control(shard);
         }
         self.table.touch(index);
@@ -305,6 +309,7 @@ impl Endpoint {
         let Some(index) = self.table.index(key) else { return };
         if let Some((connection, shard)) = self.table.get_mut(index) {
             connection.mux.abort(id, &mut shard.pool);
+            connection.grants.settle(id, false);
             connection.pump(shard);
             connection.write_control(shard);
         }
@@ -343,6 +348,13 @@ impl Endpoint {
         self.table.poll_event()
     }
 
+    /// Whether [`poll_event`](Self::poll_event) may have something to tell. For drivers whose streams
+    /// are used outside of their own loop: reading one stream can bring bytes for another.
+    #[must_use]
+    pub const fn has_news(&self) -> bool {
+        self.table.has_news
+    }
+
     /// When to call [`handle_timeout`](Self::handle_timeout).
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
@@ -358,6 +370,23 @@ impl Endpoint {
     #[must_use]
     pub fn remote(&self, key: ConnectionKey) -> Option<SocketAddr> {
         self.table.index(key).and_then(|index| self.table.get(index)).map(|(_, remote)| remote)
+    }
+
+    /// Whether the peer has shown that it receives at its address: it echoed a clock that only who
+    /// receives can know. A client's first words are no proof, as anyone can send them again. One
+    /// that is gone has proved nothing.
+    #[must_use]
+    pub fn is_proven(&self, key: ConnectionKey) -> bool {
+        let connection = self.table.index(key).and_then(|index| self.table.get(index));
+        connection.is_some_and(|(connection, _)| connection.kcp.is_proven())
+    }
+
+    /// Whether the peer, which may have ended its direction of a stream, has said that it still reads
+    /// the other one: [`Relay::handle_reader`](crate::relay::Relay::handle_reader) wants to know.
+    #[must_use]
+    pub fn peer_reads(&self, key: ConnectionKey, id: StreamId) -> bool {
+        let connection = self.table.index(key).and_then(|index| self.table.get(index));
+        connection.is_some_and(|(connection, _)| connection.mux.peer_reads(id))
     }
 
     /// Whether a connection has no stream, and the peer has acknowledged all that was written to

@@ -1,6 +1,7 @@
 //! What connections and streams have to say.
 
 use core::fmt;
+use core::net::SocketAddr;
 
 pub use smux_proto::StreamId;
 use smux_proto::{ProtocolError, Reason};
@@ -30,10 +31,17 @@ pub enum Event {
     /// The server acknowledges what this client sends, but has not said anything of its own since
     /// the connection began. It probably cannot read it: compression or the smux version differ.
     Mute,
-    /// The connection is over, with all its streams. Its key names nothing any more: who wants to
-    /// know the peer's address keeps it from before, and its counters are part of
-    /// [`Endpoint::total_stats`](crate::Endpoint::total_stats) from now on.
-    Closed(CloseReason),
+    /// The connection is over, with all its streams. Its key names nothing any more, and its counters
+    /// are part of [`Endpoint::total_stats`](crate::Endpoint::total_stats) from now on.
+    Closed {
+        /// Why.
+        reason: CloseReason,
+        /// Where the peer was, as the driver had named it.
+        remote: SocketAddr,
+        /// Whether the peer had shown that it receives at this address
+        /// ([`Endpoint::is_proven`](crate::Endpoint::is_proven)).
+        is_proven: bool,
+    },
 }
 
 /// Why a connection is over.
@@ -55,6 +63,12 @@ pub enum CloseReason {
     Compression(crate::snappy::SnappyError),
     /// This end closed it.
     Local,
+    /// It had to make room for another connection, as [`Config::max_connections`] were open, its
+    /// peer had not shown that it receives at its address, and was the silent one of those for the
+    /// longest time.
+    ///
+    /// [`Config::max_connections`]: crate::Config::max_connections
+    Evicted,
 }
 
 impl CloseReason {
@@ -102,6 +116,7 @@ impl fmt::Display for CloseReason {
             #[cfg(feature = "snappy")]
             Self::Compression(error) => write!(f, "bad compressed data: {error}"),
             Self::Local => f.write_str("closed here"),
+            Self::Evicted => f.write_str("room was needed, and the peer had proved nothing"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use fec_proto::{Accepted, Kind, classify};
 use kcp_proto::Via;
 use proto_base::Instant;
-use smux_proto::Step;
+use smux_proto::{Block, Step};
 
 use crate::codec::Codec;
 use crate::connection::Connection;
@@ -55,7 +55,7 @@ impl Connection {
 
     /// As many writers may go on as there is room for.
     pub(crate) fn renew_grants(&mut self) {
-        self.grants = self.kcp.send_capacity() / GRANT + 1;
+        self.grants.renew(self.kcp.send_capacity() / GRANT + 1);
     }
 
     /// Moves bytes from KCP to smux as far as smux takes them.
@@ -75,13 +75,18 @@ impl Connection {
 
     /// The stream that waits longest to write, if there is room for it.
     pub(crate) fn grant(&mut self) -> Option<crate::StreamId> {
-        if self.grants == 0 || !self.mux.has_sender() || self.kcp.send_capacity() == 0 {
+        if !self.has_turn() {
             return None;
         }
-        self.grants -= 1;
         let id = self.mux.next_sender()?;
         self.mux.want_send(id, false);
+        self.grants.give(id);
         Some(id)
+    }
+
+    /// Whether a stream waits to write, and may.
+    pub(crate) fn has_turn(&self) -> bool {
+        self.grants.has_more() && self.mux.has_sender() && self.kcp.send_capacity() > 0
     }
 
     fn handle_segments(&mut self, shard: &mut Shard, segments: &[u8], via: Via) {
@@ -166,6 +171,8 @@ impl Connection {
                     let stored = self.mux.store(stream, &mut shard.pool, &bytes[done..done + len]);
                     done += stored;
                     if stored < len {
+                        // Room elsewhere in the session is told of by reading; of this, nobody would.
+                        self.is_hungry |= self.mux.block() == Some(Block::Memory);
                         return Ok(done);
                     }
                 }
@@ -180,8 +187,53 @@ mod tests {
     use crate::config::Config;
     use crate::connection::Start;
     use crate::event::{Event, StreamError};
+    use core::net::{Ipv4Addr, SocketAddr};
     use kcp_proto::ConvId;
     use smux_proto::{Role, wire::Version};
+
+    const REMOTE: SocketAddr = SocketAddr::new(core::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 5);
+
+    /// Bytes that found no memory go on when another connection has left some, without a datagram.
+    #[test]
+    fn a_session_that_found_no_memory_goes_on_when_there_is_some() {
+        for compression in [false, cfg!(feature = "snappy")] {
+            let config = Config { compression, ..Config::default() };
+            let config = config.check(20).expect("settings that work");
+            let mut shard = Shard::new(1 << 18).expect("memory");
+            let now = Instant::from_millis(5);
+            let start = |role| Start { role, conv: ConvId(1), clock_offset: 0, seed: 1, now };
+            let mut client = Connection::new(&config, &start(Role::Client)).expect("settings");
+            let mut server = Connection::new(&config, &start(Role::Server)).expect("settings");
+            let mut memory = Shard::new(1 << 18).expect("memory");
+            let id = client.mux.open().expect("room");
+            client.write_control(&mut memory);
+            let zeros = |slot: &mut [u8]| {
+                slot.fill(0);
+                (slot.len(), slot.len())
+            };
+            let written = client.write_with(&mut memory, id, 9_000, zeros).expect("room");
+            let mut batch = crate::batch::TransmitBatch::new();
+            client.fill(now, &mut memory, &mut batch, 0);
+            let stride = batch.stride();
+            for payload in batch.bytes().chunks(stride) {
+                server.handle_payload(now, &mut shard, payload);
+            }
+
+            // Another connection takes all the rest.
+            let mut others = alloc::vec::Vec::new();
+            for len in [16_384, 1_536, 512, 1] {
+                others.extend(core::iter::from_fn(|| shard.pool.alloc(len)));
+            }
+            server.conclude(&mut shard);
+            let stream = server.mux.accept().expect("a stream has come");
+            let before = server.mux.peek(stream, &shard.pool).len();
+            assert!(before < written && server.is_hungry && server.is_blocked);
+            others.into_iter().for_each(|buf| shard.pool.release(buf));
+            server.handle_room(&mut shard);
+            assert!(server.mux.peek(stream, &shard.pool).len() > before);
+            assert!(!server.is_hungry && !server.is_blocked);
+        }
+    }
 
     /// A peer that says it has read more than it was sent: whoever waits to write is told, and not
     /// left waiting for a window that can never open.
@@ -205,7 +257,7 @@ mod tests {
             update.extend_from_slice(&field.to_le_bytes());
         }
         assert_eq!(connection.feed(&mut shard, &update), Ok(update.len()));
-        let mut events = core::iter::from_fn(|| connection.poll_event());
+        let mut events = core::iter::from_fn(|| connection.poll_event(REMOTE));
         assert!(events.any(|event| event == Event::Failed(id)));
         let refused = connection.write_with(&mut shard, id, 100, fill);
         assert_eq!(refused, Err(StreamError::Gone));

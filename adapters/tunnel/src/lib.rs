@@ -52,8 +52,10 @@
 //! | which connection it belongs to, or begins | `reception`, `table` |
 //! | FEC keeps a copy until the group is whole, and rebuilds what is lost | `fec-proto`, `inbound` |
 //! | KCP stores the payload: **first copy** | `kcp-proto` |
-//! | smux stores it for its stream: **second copy**, through a buffer that stays in the cache | `inbound` |
+//! | what has come into order goes to a buffer of one datagram, which stays in the cache (as KCP's memory and that of smux are one pool): **second copy** | `inbound` |
+//! | smux stores it for its stream: **third copy** | `inbound`, `smux-proto` |
 //! | the application reads it where it lies | `endpoint` |
+//! | (with compression: decompressed into a buffer of its own instead of the second copy) | [`snappy`], `inbound` |
 //!
 //! What stands beside it: [`policy`] (which session serves a new TCP connection), [`relay`] (how a
 //! TCP connection and a stream end together), [`socket`] (a socket that fails), `pace` (the rate
@@ -68,6 +70,11 @@
 //! it receives, no more than 48 KiB (and three times what came from it) is sent. Payload memory is
 //! bounded by [`Config::memory`], connections by [`Config::max_connections`], streams by
 //! `smux_proto::Config::max_streams`.
+//!
+//! Recorded datagrams that are sent again from other addresses begin connections there, as in the
+//! original, since nothing in them says for whom they were meant. Such connections take no place
+//! from others for long: when all are taken, the one of theirs that has been silent the longest makes
+//! room ([`CloseReason::Evicted`]); and [`report`] bounds what the log says of them.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -79,9 +86,11 @@ pub mod batch;
 mod codec;
 mod config;
 mod connection;
+mod crowd;
 pub mod crypt;
 mod endpoint;
 pub mod event;
+mod grants;
 mod inbound;
 mod memory;
 pub mod nonce;
@@ -98,6 +107,7 @@ pub mod snmp;
 pub mod socket;
 mod sorted;
 mod stats;
+mod summary;
 mod table;
 mod timer;
 mod variety;
@@ -108,4 +118,5 @@ pub use endpoint::{Endpoint, Full, Side};
 pub use event::{CloseReason, Event, StreamError, StreamId};
 pub use smux_proto::StreamStats;
 pub use stats::{CloseStats, ConnectionFigures, ConnectionStats, EndpointStats, TunnelStats};
+pub use summary::Summary;
 pub use table::ConnectionKey;

@@ -26,6 +26,32 @@ impl Connection {
         wanted: usize,
         fill: impl FnOnce(&mut [u8]) -> (usize, R),
     ) -> Result<R, StreamError> {
+        let written = self.try_write(shard, id, wanted, fill);
+        let count = written.as_ref().map_or(0, |&(count, _)| count);
+        if matches!(written, Err(StreamError::Blocked)) {
+            // There was no room, so the next one in turn has no use for it either.
+            self.grants.settle(id, true);
+        } else {
+            self.grants.settle(id, count > 0);
+            // It does not wait any more, even if it did when it was last asked.
+            self.mux.want_send(id, false);
+        }
+        if count > 0 {
+            self.stats.stream_bytes_out += count as u64;
+            self.used_at = self.now;
+            self.has_spare_memory = true;
+        }
+        written.map(|(_, result)| result)
+    }
+
+    /// What [`Self::write_with`] does; tells how many bytes, of the smux header too, went to KCP.
+    fn try_write<R>(
+        &mut self,
+        shard: &mut Shard,
+        id: StreamId,
+        wanted: usize,
+        fill: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Result<(usize, R), StreamError> {
         if self.closed.is_some() || !self.mux.is_live(id) {
             return Err(StreamError::Gone);
         }
@@ -38,6 +64,7 @@ impl Connection {
                 Err(smux_proto::SendError::BadUpdate) => StreamError::Gone,
                 _ => {
                     self.mux.want_send(id, false);
+                    self.grants.settle(id, false);
                     StreamError::Blocked
                 }
             });
@@ -50,13 +77,7 @@ impl Connection {
         if matches!(written, Err(StreamError::Blocked)) {
             self.mux.want_send(id, true);
         }
-        let (count, result) = written?;
-        self.stats.stream_bytes_out += count as u64;
-        if count > 0 {
-            self.used_at = self.now;
-            self.has_spare_memory = true;
-        }
-        Ok(result)
+        written
     }
 
     /// Gives KCP the frames without data that are due.

@@ -29,6 +29,7 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(600);
 /// | up to 2023 | the first end closes connection and stream at once | its FIN means that it reads no more; what we still send is dropped there |
 /// | 2024 | the same after `closewait` (client 0 s, server 30 s) | the same |
 /// | newest | a direction that ended waits `closewait`, then shuts its own side | half close both ways |
+/// | this one | an end is passed on at once and closes nothing else | half close both ways |
 ///
 /// Here the end is never held back: the original waited so that the other direction could finish,
 /// and half close lets it finish. Instead `closewait` says how long the direction that is left may
@@ -38,9 +39,11 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(600);
 /// a peer that reads no more opens no window. With smux 1 our bytes vanish unnoticed at a peer that
 /// closed for good (each one up to 2024, and the newest too when its TCP side broke). So with smux
 /// 1 and a `closewait` the direction from TCP to the stream ends that long after the peer's FIN
-/// whatever it moves, as in 2024; a download that its user gave up does not run on to its end. A peer
-/// of this kind says with a second FIN that nobody reads any more, on which the direction ends at
-/// once.
+/// whatever it moves, as in 2024; a download that its user gave up does not run on to its end.
+///
+/// A peer of this kind says that it still reads ([`handle_reader`](Relay::handle_reader)): then
+/// each byte is a sign of life with smux 1 as well, and the limit is [`HALF_CLOSED_IDLE`] at least.
+/// With a second FIN it says that nobody reads any more, on which the direction ends at once.
 ///
 /// # Example
 ///
@@ -63,12 +66,17 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone)]
 pub struct Relay {
     closewait: Duration,
+    /// Bytes that the stream takes show that the peer reads.
     windows: bool,
+    /// The peer has said that it reads.
+    has_reader: bool,
     outward: State,
     inward: State,
     ending: Ending,
     /// The last sign of life since one direction ended; `None` while both are open.
     heard: Option<Instant>,
+    /// When bytes last went from TCP to the stream.
+    sent: Instant,
     now: Instant,
 }
 
@@ -123,10 +131,12 @@ impl Relay {
         Self {
             closewait,
             windows,
+            has_reader: false,
             outward: State::Open,
             inward: State::Open,
             ending: Ending::No,
             heard: None,
+            sent: Instant::ZERO,
             now: Instant::ZERO,
         }
     }
@@ -147,6 +157,12 @@ impl Relay {
         }
     }
 
+    /// The peer, whose FIN has come, said that it still reads. Tell before
+    /// [`handle_timeout`](Self::handle_timeout).
+    pub fn handle_reader(&mut self) {
+        self.has_reader = true;
+    }
+
     /// The connection or the stream failed, in reading, writing or in an action: both end at once.
     pub fn handle_error(&mut self) {
         self.end(Ending::Reset);
@@ -155,13 +171,12 @@ impl Relay {
     /// A direction passed bytes on. It only stores the time, so call it for each copy.
     pub fn handle_progress(&mut self, now: Instant, direction: Direction) {
         self.now = self.now.max(now);
-        let is_sign =
-            direction == Direction::StreamToTcp || self.windows || self.closewait.is_zero();
-        if is_sign && *self.state_mut(direction) == State::Open {
-            let now = self.now;
-            if let Some(heard) = &mut self.heard {
-                *heard = now;
+        match direction {
+            Direction::TcpToStream if self.outward == State::Open => self.sent = self.now,
+            Direction::StreamToTcp if self.inward == State::Open => {
+                self.heard = self.heard.map(|_| self.now);
             }
+            _ => {}
         }
     }
 
@@ -226,9 +241,15 @@ impl Relay {
     }
 
     fn idle_at(&self) -> Option<Instant> {
-        let limit = if self.closewait.is_zero() { HALF_CLOSED_IDLE } else { self.closewait };
         let heard = self.heard.filter(|_| self.ending == Ending::No)?;
-        Some(heard + limit)
+        let limit = match self.closewait {
+            Duration::ZERO => HALF_CLOSED_IDLE,
+            wait if self.has_reader => wait.max(HALF_CLOSED_IDLE),
+            wait => wait,
+        };
+        // Bytes that the stream took may have gone to nobody.
+        let is_sign = self.windows || self.has_reader || self.closewait.is_zero();
+        Some(if is_sign { heard.max(self.sent) + limit } else { heard + limit })
     }
 
     fn end(&mut self, ending: Ending) {
@@ -354,6 +375,20 @@ mod tests {
         relay.end_of(10, StreamToTcp).expect(&[ShutdownTcp]);
         relay.wait_until(39).expect(&[]).bytes(39, TcpToStream).wait_until(68).expect(&[]);
         relay.wait_until(69).expect(&[CloseAll]);
+    }
+
+    #[test]
+    fn a_peer_that_says_it_reads_is_fed_to_the_end_and_has_time_to_wait() {
+        for windows in [false, true] {
+            let mut relay = Relay::new(closewait(30), windows);
+            relay.end_of(10, StreamToTcp).expect(&[ShutdownTcp]);
+            relay.bytes(20, TcpToStream).handle_reader();
+            for minute in 1..100 {
+                relay.wait_until(60 * minute).expect(&[]).bytes(60 * minute, TcpToStream);
+            }
+            relay.wait_until(60 * 99 + 599).expect(&[]).wait_until(60 * 99 + 600);
+            relay.expect(&[CloseAll]);
+        }
     }
 
     #[test]

@@ -13,6 +13,10 @@ use crate::table::ConnectionKey;
 
 /// Least time between two reports of the same trouble, as a peer can cause it at will.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Lines at once about connections of a server whose peers have proved nothing, as anyone who has
+/// recorded a datagram can begin those, without the key and as fast as he likes. One more is added
+/// each second.
+const BURST: u32 = 100;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,6 +45,7 @@ enum What {
     Recovered,
     Mute,
     Checksums(u64),
+    Evicted(u64),
     Ended(CloseReason),
 }
 
@@ -50,7 +55,7 @@ impl Report {
     pub fn level(&self) -> Level {
         match self.what {
             What::Silent | What::Recovered => Level::Info,
-            What::NeverHeard | What::Mute | What::Checksums(_) => Level::Warn,
+            What::NeverHeard | What::Mute | What::Checksums(_) | What::Evicted(_) => Level::Warn,
             What::Ended(reason) if reason.hint().is_some() => Level::Error,
             What::Ended(CloseReason::Local) => Level::Debug,
             What::Ended(_) => Level::Info,
@@ -81,6 +86,11 @@ impl fmt::Display for Report {
                 "{errors} datagrams with a bad checksum: --key or --crypt of a peer differ from \
                  this end's (they must be the same at both ends), or these are stray packets"
             ),
+            What::Evicted(count) => write!(
+                f,
+                "as many sessions as allowed are open: {count} whose peers have proved nothing \
+                 made room (recorded packets, sent again from many addresses, do that)"
+            ),
             What::Ended(reason) => match (reason, reason.hint()) {
                 (_, Some(hint)) => write!(f, "{reason} in: {remote}: settings differ: {hint}"),
                 (CloseReason::Local, None) => write!(f, "session with {remote} closed"),
@@ -96,13 +106,34 @@ pub struct Reporter {
     side: Side,
     checksum_errors: u64,
     quiet_until: Option<Instant>,
+    evicted: u64,
+    evictions_quiet_until: Option<Instant>,
+    /// Lines that are left of those about connections that have proved nothing, and when some were
+    /// added.
+    lines_left: u32,
+    refilled_at: Instant,
 }
 
 impl Reporter {
     /// Nothing was reported yet.
     #[must_use]
     pub const fn new(side: Side) -> Self {
-        Self { side, checksum_errors: 0, quiet_until: None }
+        Self {
+            side,
+            checksum_errors: 0,
+            quiet_until: None,
+            evicted: 0,
+            evictions_quiet_until: None,
+            lines_left: BURST,
+            refilled_at: Instant::ZERO,
+        }
+    }
+
+    /// Whether the begin of a connection, of which nothing was said yet, may have its line now: not
+    /// while there are too many of those whose peers have proved nothing. To be asked at each of its
+    /// events until it may.
+    pub fn admits(&mut self, now: Instant, endpoint: &Endpoint, key: ConnectionKey) -> bool {
+        endpoint.is_proven(key) || self.take_line(now)
     }
 
     /// An event of the connection with `remote`.
@@ -115,7 +146,12 @@ impl Reporter {
         event: &Event,
     ) -> Option<Report> {
         let what = match event {
-            Event::Closed(reason) => What::Ended(*reason),
+            Event::Closed { reason, is_proven, .. } => {
+                if self.side == Side::Server && !is_proven && !self.take_line(now) {
+                    return None;
+                }
+                What::Ended(*reason)
+            }
             Event::Suspect if self.side == Side::Client => {
                 let stats = endpoint.connection_stats(key);
                 if stats.is_some_and(|stats| stats.datagrams_in > 0) {
@@ -135,23 +171,42 @@ impl Reporter {
 
     /// Looks at counters that grow without an event of any connection.
     pub fn check(&mut self, now: Instant, endpoint: &Endpoint) -> Option<Report> {
-        let errors = endpoint.stats().checksum_errors;
-        if errors == self.checksum_errors || !self.may_speak(now) {
+        let stats = endpoint.stats();
+        let (errors, evicted) = (stats.checksum_errors, stats.closed.evicted);
+        let what = if errors != self.checksum_errors && self.may_speak(now) {
+            What::Checksums(errors - core::mem::replace(&mut self.checksum_errors, errors))
+        } else if evicted != self.evicted && is_over(&mut self.evictions_quiet_until, now) {
+            What::Evicted(evicted - core::mem::replace(&mut self.evicted, evicted))
+        } else {
             return None;
-        }
-        let fresh = errors - self.checksum_errors;
-        self.checksum_errors = errors;
-        let nobody = SocketAddr::from(([0; 4], 0));
-        Some(Report { remote: nobody, what: What::Checksums(fresh) })
+        };
+        Some(Report { remote: SocketAddr::from(([0; 4], 0)), what })
     }
 
     fn may_speak(&mut self, now: Instant) -> bool {
-        if self.quiet_until.is_some_and(|until| now < until) {
-            return false;
-        }
-        self.quiet_until = Some(now + PAUSE);
-        true
+        is_over(&mut self.quiet_until, now)
     }
+
+    fn take_line(&mut self, now: Instant) -> bool {
+        let fresh = (now - self.refilled_at).as_secs();
+        if fresh > 0 {
+            self.refilled_at = now;
+            let fresh = u32::try_from(fresh).unwrap_or(BURST);
+            self.lines_left = self.lines_left.saturating_add(fresh).min(BURST);
+        }
+        let is_left = self.lines_left > 0;
+        self.lines_left -= u32::from(is_left);
+        is_left
+    }
+}
+
+/// Whether a time to be quiet is over; then the next one begins.
+fn is_over(quiet_until: &mut Option<Instant>, now: Instant) -> bool {
+    if quiet_until.is_some_and(|until| now < until) {
+        return false;
+    }
+    *quiet_until = Some(now + PAUSE);
+    true
 }
 
 #[cfg(test)]
@@ -176,5 +231,45 @@ mod tests {
             }
         }
         assert_eq!(told, 3);
+    }
+
+    /// A recorded datagram from a thousand addresses: a burst of lines and then one a second, and
+    /// now and then their sum.
+    #[test]
+    fn sessions_that_prove_nothing_do_not_fill_the_log() {
+        let cipher = PacketCipher::new(CipherKind::Null, b"").unwrap();
+        let config = Config { max_connections: 1, compression: false, ..Config::default() };
+        let mut server = Endpoint::new(config, cipher, Side::Server, [0; 32]).unwrap();
+        let mut reporter = Reporter::new(Side::Server);
+        // A push of eight bytes: a SYN of smux version 1.
+        let mut first = [0; 32];
+        (first[4], first[20], first[24], first[28]) = (81, 8, 1, 3);
+        let (mut begins, mut ends, mut sum, mut sums) = (0, 0, 0, 0);
+        for number in 0..1_000_u16 {
+            let now = Instant::from_millis(10_000 + 300 * u64::from(number));
+            let from = SocketAddr::from(([10, 0, 0, 1], 1 + number));
+            server.handle_batch(now, from, &mut first.clone(), first.len());
+            while let Some((key, event)) = server.poll_event() {
+                match event {
+                    Event::Closed { reason, remote, is_proven } => {
+                        assert_eq!((reason, is_proven), (CloseReason::Evicted, false));
+                        assert_eq!(remote.port(), number, "the one before");
+                        let report = reporter.observe(now, &server, key, remote, &event);
+                        ends += u32::from(report.is_some());
+                    }
+                    _ => begins += u32::from(reporter.admits(now, &server, key)),
+                }
+            }
+            if let Some(report) = reporter.check(now, &server) {
+                let What::Evicted(count) = report.what else { panic!("{report}") };
+                (sum, sums) = (sum + count, sums + 1);
+            }
+        }
+        assert_eq!(server.stats().closed.evicted, 999);
+        assert!((790..=999).contains(&sum) && sums <= 6, "{sum} in {sums} lines");
+        assert!(
+            begins > 40 && ends > 100 && begins + ends <= BURST + 301,
+            "{begins} begins, {ends} ends"
+        );
     }
 }

@@ -162,6 +162,8 @@ pub struct CloseStats {
     pub compression: u64,
     /// Closed at this end.
     pub local: u64,
+    /// Made room for others, as their peers had proved nothing.
+    pub evicted: u64,
 }
 
 impl CloseStats {
@@ -175,6 +177,7 @@ impl CloseStats {
             #[cfg(feature = "snappy")]
             CloseReason::Compression(_) => &mut self.compression,
             CloseReason::Local => &mut self.local,
+            CloseReason::Evicted => &mut self.evicted,
         } += 1;
     }
 }
@@ -188,6 +191,7 @@ impl AddAssign for CloseStats {
         self.protocol += other.protocol;
         self.compression += other.compression;
         self.local += other.local;
+        self.evicted += other.evicted;
     }
 }
 
@@ -272,16 +276,18 @@ mod tests {
             CloseReason::Refused,
             CloseReason::Protocol(smux_proto::ProtocolError::BadVersion(9)),
             CloseReason::Local,
+            CloseReason::Evicted,
         ];
         for (times, reason) in (1..).zip(reasons) {
             (0..times).for_each(|_| stats.count(reason));
         }
         let mut twice = stats;
         twice += stats;
-        let CloseStats { timeout, peer_restarted, replaced, refused, protocol, compression, local } =
-            twice;
-        let counts = [timeout, peer_restarted, replaced, refused, protocol, compression, local];
-        assert_eq!(counts, [2, 4, 6, 8, 10, 0, 12]);
+        let CloseStats { timeout, peer_restarted, replaced, refused, protocol, .. } = twice;
+        let CloseStats { compression, local, evicted, .. } = twice;
+        let counts = [timeout, peer_restarted, replaced, refused, protocol];
+        assert_eq!(counts, [2, 4, 6, 8, 10]);
+        assert_eq!([compression, local, evicted], [0, 12, 14]);
     }
 
     #[test]

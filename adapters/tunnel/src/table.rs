@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
+use core::time::Duration;
 
 use foldhash::quality::FixedState;
 use hashbrown::HashMap;
@@ -15,6 +16,7 @@ use smux_proto::Role;
 
 use crate::config::{Config, ConfigError};
 use crate::connection::{Connection, Start};
+use crate::crowd::Crowd;
 use crate::event::{CloseReason, Event};
 use crate::memory::ConnectionMemory;
 use crate::shard::Shard;
@@ -24,6 +26,16 @@ use crate::timer::TimerWheel;
 /// Free pages of the pool with which those go on who wait for memory: KCP keeps two in reserve
 /// (kcp-proto, receiver.rs, `RESERVED_PAGES`), and one is to be had.
 const ROOM: usize = 3;
+
+/// Silence after which a connection whose peer has proved nothing may have to make room. A client
+/// that is at work is heard more often, and most have proved themselves by then.
+const SILENT: Duration = Duration::from_millis(250);
+
+/// With reserved memory: connections that may have been evicted without that having been told yet.
+const UNTOLD: usize = 16;
+
+/// How often deadlines of those are looked at who wait to send.
+const QUEUE_LOOK: Duration = Duration::from_secs(1);
 
 /// A connection of an [`Endpoint`](crate::Endpoint). A key of a connection that is gone is never
 /// mistaken for that of a later one.
@@ -47,10 +59,19 @@ pub(crate) struct Table {
     vacant: Vec<u32>,
     by_address: HashMap<SocketAddr, u32, FixedState>,
     senders: VecDeque<u32>,
+    /// When nobody waited to send, or their deadlines were looked at.
+    queue_seen_at: Instant,
     speakers: VecDeque<u32>,
+    /// One of the speakers may have something to say.
+    pub(crate) has_news: bool,
     /// Connections that wait for memory.
     hungry: VecDeque<u32>,
     timers: TimerWheel,
+    /// Connections whose peers have not shown that they receive, in the order in which they were
+    /// heard last: when all places are taken the first goes.
+    unproven: Crowd,
+    /// Connections that are gone although their last event was not told yet.
+    untold: usize,
     /// With reserved memory: connections that are over, or never were, for the next ones.
     #[expect(clippy::vec_box, reason = "they move to a slot and back without a copy")]
     spares: Vec<Box<Connection>>,
@@ -62,6 +83,9 @@ struct Slot {
     generation: u32,
     remote: SocketAddr,
     connection: Option<Box<Connection>>,
+    /// What is still to be told of a connection that is gone: why it ended, and whether its peer had
+    /// proved itself. The place is taken until then.
+    last_words: Option<(CloseReason, bool)>,
     is_sender: bool,
     is_speaker: bool,
     is_hungry: bool,
@@ -82,9 +106,13 @@ impl Table {
             vacant: Vec::new(),
             by_address: HashMap::with_hasher(hasher),
             senders: VecDeque::new(),
+            queue_seen_at: Instant::ZERO,
             speakers: VecDeque::new(),
+            has_news: false,
             hungry: VecDeque::new(),
             timers: TimerWheel::new(),
+            unproven: Crowd::new(),
+            untold: 0,
             spares: Vec::new(),
             is_reserved: false,
         })
@@ -94,14 +122,16 @@ impl Table {
     pub(crate) fn reserve(&mut self) -> Result<(), ConfigError> {
         let count = self.config.max_connections;
         self.shard = Shard::reserved(self.config.memory).map_err(ConfigError::Memory)?;
-        self.slots.reserve_exact(count);
-        self.vacant.reserve_exact(count);
+        let places = count + UNTOLD;
+        self.slots.reserve_exact(places);
+        self.vacant.reserve_exact(places);
         // A map that is never more than half full cleans itself up in place.
         self.by_address.reserve(2 * count + 1);
         for queue in [&mut self.senders, &mut self.speakers, &mut self.hungry] {
-            queue.reserve_exact(count);
+            queue.reserve_exact(places);
         }
-        self.timers.reserve(count);
+        self.timers.reserve(places);
+        self.unproven.reserve(places);
         self.spares.reserve_exact(count);
         for _ in 0..count {
             let memory = ConnectionMemory::reserved(&self.config);
@@ -119,9 +149,16 @@ impl Table {
         Ok(())
     }
 
-    /// Begins a connection; `None` when as many as allowed are open.
+    /// Begins a connection; `None` when as many as allowed are open and none of them has to go.
+    ///
+    /// A datagram that was recorded and is sent again from many addresses begins connections like
+    /// any other, and must not keep out who comes after them. So of a server's connections whose
+    /// peers have not shown that they receive, the one that has been silent the longest makes room.
     pub(crate) fn begin(&mut self, remote: SocketAddr, conv: ConvId, role: Role) -> Option<u32> {
         if self.len() >= self.config.max_connections {
+            self.make_room(role);
+        }
+        if self.len() >= self.config.max_connections || !self.has_place() {
             self.stats.refused_connections += 1;
             return None;
         }
@@ -147,6 +184,7 @@ impl Table {
                     generation: 0,
                     remote,
                     connection: None,
+                    last_words: None,
                     is_sender: false,
                     is_speaker: false,
                     is_hungry: false,
@@ -161,8 +199,21 @@ impl Table {
         self.by_address.insert(remote, index);
         let open = self.len() as u64;
         self.stats.most_connections = self.stats.most_connections.max(open);
+        if role == Role::Server {
+            self.unproven.push(index);
+        }
         self.touch(index);
         Some(index)
+    }
+
+    /// Notes that the peer of a server's connection was heard, which may have proved that it receives.
+    pub(crate) fn note_heard(&mut self, index: u32) {
+        let Some((connection, _)) = self.get(index) else { return };
+        if connection.closed.is_none() && !connection.kcp.is_proven() {
+            self.unproven.push(index);
+        } else {
+            self.unproven.remove(index);
+        }
     }
 
     /// A random conversation id.
@@ -202,6 +253,7 @@ impl Table {
             slot.is_speaker = true;
             self.speakers.push_back(index);
         }
+        self.has_news |= connection.has_news();
         // A connection in the queue of senders gets its deadline when it has sent.
         match connection.poll_timeout() {
             Some(at) if !slot.is_sender => self.timers.schedule(index, at),
@@ -248,15 +300,26 @@ impl Table {
     /// Lets the next connection that has something to say say it.
     pub(crate) fn poll_event(&mut self) -> Option<(ConnectionKey, Event)> {
         loop {
-            let index = *self.speakers.front()?;
+            let Some(&index) = self.speakers.front() else {
+                self.has_news = false;
+                return None;
+            };
             let key = self.key(index);
             let slot = &mut self.slots[index as usize];
-            let event = slot.connection.as_mut().and_then(|connection| connection.poll_event());
-            match event {
-                Some(Event::Closed(reason)) => {
+            let remote = slot.remote;
+            if let Some((reason, is_proven)) = slot.last_words.take() {
+                self.stats.closed.count(reason);
+                self.untold -= 1;
+                self.vacant.push(index);
+                return Some((key, Event::Closed { reason, remote, is_proven }));
+            }
+            let connection = slot.connection.as_mut();
+            match connection.and_then(|connection| connection.poll_event(remote)) {
+                Some(event @ Event::Closed { reason, .. }) => {
                     self.stats.closed.count(reason);
-                    self.remove(index);
-                    return Some((key, Event::Closed(reason)));
+                    self.vacant.push(index);
+                    self.release(index);
+                    return Some((key, event));
                 }
                 Some(event) => return Some((key, event)),
                 None => {
@@ -273,6 +336,24 @@ impl Table {
             if let Some(connection) = &mut self.slots[index as usize].connection {
                 connection.handle_timeout(self.now, &mut self.shard);
                 self.touch(index);
+            }
+        }
+        self.handle_queue();
+    }
+
+    /// Who waits to send has no deadline in the wheel. With a socket that takes nothing that may last,
+    /// and must not keep a dead peer alive.
+    fn handle_queue(&mut self) {
+        if self.senders.is_empty() {
+            self.queue_seen_at = self.now;
+        } else if self.now - self.queue_seen_at >= QUEUE_LOOK {
+            self.queue_seen_at = self.now;
+            for at in 0..self.senders.len() {
+                let index = self.senders[at];
+                if let Some(connection) = &mut self.slots[index as usize].connection {
+                    connection.handle_timeout(self.now, &mut self.shard);
+                    self.touch(index);
+                }
             }
         }
     }
@@ -313,11 +394,43 @@ impl Table {
 
     /// Connections that are open.
     pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.vacant.len()
+        self.slots.len() - self.vacant.len() - self.untold
     }
 
-    /// Frees a closed connection. Its place in the queues is left to run out.
-    fn remove(&mut self, index: u32) {
+    /// Lets the connection that may have to go, go.
+    fn make_room(&mut self, role: Role) {
+        let Some(index) = self.unproven.first().filter(|_| role == Role::Server) else { return };
+        let Some((connection, _)) = self.get(index) else { return };
+        let is_silent = self.now - connection.kcp.last_heard() >= SILENT;
+        if is_silent || connection.closed.is_some() {
+            self.evict(index);
+        }
+    }
+
+    /// Whether a connection that begins has a place, as far as memory may be taken for it.
+    fn has_place(&self) -> bool {
+        let most = self.config.max_connections + UNTOLD;
+        !self.vacant.is_empty() || !self.is_reserved || self.slots.len() < most
+    }
+
+    /// Ends a connection at once, as its memory is needed; only its last event is kept.
+    fn evict(&mut self, index: u32) {
+        let slot = &mut self.slots[index as usize];
+        let Some(connection) = &slot.connection else { return };
+        let reason = connection.closed.unwrap_or(CloseReason::Evicted);
+        slot.last_words = Some((reason, connection.kcp.is_proven()));
+        self.untold += 1;
+        self.has_news = true;
+        if !slot.is_speaker {
+            slot.is_speaker = true;
+            self.speakers.push_back(index);
+        }
+        self.release(index);
+    }
+
+    /// Frees the memory of a connection that is over. Its place in the queues is left to run out.
+    fn release(&mut self, index: u32) {
+        self.unproven.remove(index);
         let slot = &mut self.slots[index as usize];
         let Some(mut connection) = slot.connection.take() else { return };
         let mut last = connection.stats();
@@ -332,7 +445,6 @@ impl Table {
         if self.by_address.get(&slot.remote) == Some(&index) {
             self.by_address.remove(&slot.remote);
         }
-        self.vacant.push(index);
         if self.len() == 0 {
             self.shard.pool.trim(1);
         }

@@ -84,6 +84,9 @@ impl World {
         while let Some((key, event)) = server.poll_event() {
             if event == Event::Incoming {
                 while let Some(id) = server.accept(key) {
+                    // Acknowledged, it proves that the client receives: it need not make room for
+                    // those that are refused.
+                    let _ = server.write_with(*now, key, id, 1, |slot| (slot.len(), ()));
                     taken.push((key, id, 0));
                 }
             }
@@ -164,6 +167,11 @@ proptest! {
         config.smux.stream_buffer = 16 << 10;
         config.fec = config.fec.filter(|_| has_fec);
         let mut world = World::new(&config);
+
+        for _ in 0..20 {
+            world.step();
+        }
+        prop_assert!(world.server.connections().all(|key| world.server.is_proven(key)));
 
         // Nobody reads: all that there is fills up.
         for _ in 0..200 {

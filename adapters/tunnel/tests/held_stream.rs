@@ -58,7 +58,9 @@ fn a_held_stream_is_admitted_when_another_is_read() {
         assert!(server.accept(at_server).is_none(), "there is no room for what it may send");
 
         events(&mut server);
+        assert!(!server.has_news());
         while server.read_with(now, at_server, stream, |bytes| (bytes.len(), ())).is_ok() {}
+        assert!(server.has_news());
         assert!(events(&mut server).contains(&(at_server, Event::Incoming)));
         assert!(server.accept(at_server).is_some(), "without another datagram");
     }

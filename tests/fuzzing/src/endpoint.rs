@@ -169,7 +169,7 @@ impl End {
                 }
                 Event::Failed(id) => self.endpoint.abort(now, key, id),
                 Event::Ended(id) => self.streams.retain(|it| *it != (key, id)),
-                Event::Closed(_) => self.streams.retain(|it| it.0 != key),
+                Event::Closed { .. } => self.streams.retain(|it| it.0 != key),
                 _ => {}
             }
         }

@@ -9,13 +9,19 @@
 //! | [`sessions`] | servers that start late or come back, other keys, noise, ends that go in any order |
 //! | [`relays`] | TCP connections and unix sockets, carried from a listener to a target |
 //! | [`trouble`] | sockets that fail, name services that are silent, targets that accept nobody |
+//! | [`gone`] | connections that go while nobody reads them |
+//! | [`sockets`] | what a reactor has to tell of UDP sockets |
+//! | [`logs`] | lines of the log |
 //!
 //! That nothing leaks is asked in every test: when a behaviour is over, all it made is dropped, and
 //! the test waits until the runtime has no task left. What hangs fails.
 
+pub mod gone;
+pub mod logs;
 pub mod platform;
 pub mod relays;
 pub mod sessions;
+pub mod sockets;
 pub mod streams;
 pub mod support;
 pub mod trouble;
@@ -33,6 +39,7 @@ macro_rules! suite {
             what_was_written_before_a_drop_arrives,
             a_slow_reader_holds_its_writer_back,
             a_hundred_streams_come_and_go,
+            who_stands_behind_a_slow_reader_is_woken,
         });
         $crate::suite!($platform: sessions {
             a_client_may_start_before_its_server,
@@ -51,10 +58,29 @@ macro_rules! suite {
             unix_sockets_are_carried,
             a_target_that_is_not_there_ends_the_connection,
             a_target_that_resets_ends_the_connection,
+            a_download_that_is_reset_ends_at_the_target,
+            a_refusal_by_the_target_ends_an_upload,
+            an_answer_outlasts_closewait,
+        });
+        $crate::suite!($platform: gone {
+            a_reset_is_noticed_while_nothing_may_be_read,
+            who_waits_for_a_session_may_go,
+        });
+        $crate::suite!($platform: sockets {
+            datagrams_that_came_at_once_are_all_received,
+        });
+        $crate::suite!($platform: logs {
+            no_answer_is_told_once_for_all_sessions,
+            a_dial_that_fails_is_told_once,
+            a_session_that_ends_at_once_is_told_with_its_peer,
         });
         $crate::suite!($platform: trouble {
             a_socket_that_fails_is_replaced,
             a_server_s_socket_that_fails_for_a_while_recovers,
+            a_session_dies_while_its_socket_is_full,
+            an_expired_session_serves_while_it_cannot_be_replaced,
+            a_resolver_that_panics_is_asked_again,
+            a_literal_target_is_not_looked_up,
             #[cfg(target_os = "linux")] // 127.0.0.2 is an address of the machine
             names_are_looked_up_for_each_session,
             #[cfg(unix)]

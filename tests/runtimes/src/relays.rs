@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::pin::pin;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kcptun_async::runtime::Listener as _;
 use kcptun_async::{Client, Relay, Runtime, Server, TargetAddress};
@@ -15,6 +15,8 @@ use crate::support::{pattern, tunnel};
 
 /// For half-closed connections; longer than any behaviour takes.
 const CLOSE_WAIT: Duration = Duration::from_secs(60);
+/// What comes at once takes less, also on a machine with much to do.
+const A_FEW_SECONDS: Duration = Duration::from_secs(10);
 
 /// A question of two megabytes over TCP, to its end; then the answer, to its end.
 pub async fn tcp_is_carried<R: Runtime>(runtime: R) {
@@ -94,6 +96,53 @@ pub async fn a_target_that_resets_ends_the_connection<R: Runtime>(runtime: R) {
     .await;
 }
 
+/// Who gives a download up by a reset ends it at the target within seconds, though the rest of a
+/// half-closed connection may go on for a minute: the peer is told by a second FIN that nobody reads
+/// any more.
+pub async fn a_download_that_is_reset_ends_at_the_target<R: Runtime>(runtime: R) {
+    let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let to = target.local_addr().expect("an address").to_string();
+    let flooding = thread::spawn(move || {
+        let mut connection = target.accept()?.0;
+        let piece = pattern(1, 65_536);
+        while connection.write_all(&piece).is_ok() {}
+        io::Result::Ok(())
+    });
+    carry(&runtime, "127.0.0.1:0", &to, |local| async {
+        let asking = thread::spawn(move || {
+            let mut connection = TcpStream::connect(local)?;
+            // What is unread makes the drop a reset.
+            connection.read_exact(&mut [0; 100_000])
+        });
+        join(&runtime, asking).await.expect("a part of the flood");
+        let begun = Instant::now();
+        join(&runtime, flooding).await.expect("a connection");
+        assert!(begun.elapsed() < A_FEW_SECONDS, "{:?}", begun.elapsed());
+    })
+    .await;
+}
+
+/// The end of a connection whose target is not there comes at once, and not only for who reads: who
+/// writes for ever is told as well.
+pub async fn a_refusal_by_the_target_ends_an_upload<R: Runtime>(runtime: R) {
+    let to = {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.local_addr().expect("an address").to_string()
+    };
+    carry(&runtime, "127.0.0.1:0", &to, |local| async {
+        let asking = thread::spawn(move || {
+            let (mut connection, begun) = (TcpStream::connect(local)?, Instant::now());
+            while connection.write_all(b"is anybody there?").is_ok() {
+                thread::sleep(Duration::from_millis(5));
+            }
+            io::Result::Ok(begun.elapsed())
+        });
+        let elapsed = join(&runtime, asking).await.expect("a connection");
+        assert!(elapsed < A_FEW_SECONDS, "{elapsed:?}");
+    })
+    .await;
+}
+
 /// A blocking connection that can end one direction.
 trait Connection: Read + Write + Send + Sized + 'static {
     fn end_writing(&self) -> io::Result<()>;
@@ -123,6 +172,39 @@ impl Connection for std::os::unix::net::UnixStream {
 
 const QUESTION: usize = 2 << 20;
 const ANSWER: usize = 1 << 20;
+/// Who asked and ended its side still reads, and the peer knows: `closewait` does not cut the answer
+/// off, however long it takes.
+pub async fn an_answer_outlasts_closewait<R: Runtime>(runtime: R) {
+    const CLOSE_WAIT: Duration = Duration::from_secs(1);
+    const PIECES: u64 = 8;
+    let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let to = target.local_addr().expect("an address").to_string();
+    let answering = thread::spawn(move || {
+        let mut connection = target.accept()?.0;
+        connection.read_to_end(&mut Vec::new())?;
+        for piece in 0..PIECES {
+            thread::sleep(CLOSE_WAIT / 2);
+            connection.write_all(&pattern(piece, 1_000))?;
+        }
+        io::Result::Ok(())
+    });
+    carry_with(&runtime, CLOSE_WAIT, "127.0.0.1:0", &to, |local| async {
+        let asking = thread::spawn(move || {
+            let mut connection = TcpStream::connect(local)?;
+            connection.write_all(b"question")?;
+            connection.shutdown(Shutdown::Write)?;
+            let mut answer = Vec::new();
+            connection.read_to_end(&mut answer)?;
+            io::Result::Ok(answer)
+        });
+        let answer = join(&runtime, asking).await.expect("an answer");
+        join(&runtime, answering).await.expect("a question");
+        let all: Vec<u8> = (0..PIECES).flat_map(|piece| pattern(piece, 1_000)).collect();
+        assert!(answer == all, "{} bytes", answer.len());
+    })
+    .await;
+}
+
 /// What the target says before it has heard a byte.
 const GREETING: &[u8] = b"220 ready\r\n";
 
@@ -163,14 +245,25 @@ async fn carry<R: Runtime, F: Future<Output = ()>>(
     target: &str,
     behaviour: impl FnOnce(String) -> F,
 ) {
+    carry_with(runtime, CLOSE_WAIT, listen, target, behaviour).await;
+}
+
+/// The same with another `closewait` at both ends.
+async fn carry_with<R: Runtime, F: Future<Output = ()>>(
+    runtime: &R,
+    closewait: Duration,
+    listen: &str,
+    target: &str,
+    behaviour: impl FnOnce(String) -> F,
+) {
     let listen = listen.parse().expect("an address");
     let listener = kcptun_net::tcp::listen(&listen).expect("a free address");
     let listener = runtime.listener(listener).expect("a listener");
     let (client, server) = tunnel(runtime);
     let target = target.parse().expect("an address");
     let mut behaviour = pin!(behaviour(listener.local()));
-    let mut accepting = pin!(accept(runtime, &listener, client));
-    let mut serving = pin!(serve(runtime, server, target));
+    let mut accepting = pin!(accept(runtime, closewait, &listener, client));
+    let mut serving = pin!(serve(runtime, closewait, server, target));
     poll_fn(|cx| {
         let _ = accepting.as_mut().poll(cx);
         let _ = serving.as_mut().poll(cx);
@@ -180,26 +273,36 @@ async fn carry<R: Runtime, F: Future<Output = ()>>(
 }
 
 /// The client's end, for ever.
-async fn accept<R: Runtime>(runtime: &R, listener: &R::Listener, client: Client<R>) {
+async fn accept<R: Runtime>(
+    runtime: &R,
+    closewait: Duration,
+    listener: &R::Listener,
+    client: Client<R>,
+) {
     loop {
-        let tcp = listener.accept().await.expect("a connection");
+        let mut tcp = listener.accept().await.expect("a connection");
         let (runtime, client) = (runtime.clone(), client.clone());
         runtime.clone().spawn(async move {
-            let stream = client.open().await.expect("a stream");
+            let Ok(stream) = client.open_for(&mut tcp).await else { return };
             // Connections may be reset: both sides see what matters.
-            let _ = Relay::new(&runtime, stream, tcp, CLOSE_WAIT, false).await;
+            let _ = Relay::new(&runtime, stream, tcp, closewait, false).await;
         });
     }
 }
 
 /// The server's end, for ever.
-async fn serve<R: Runtime>(runtime: &R, server: Server, target: TargetAddress) {
+async fn serve<R: Runtime>(
+    runtime: &R,
+    closewait: Duration,
+    server: Server,
+    target: TargetAddress,
+) {
     loop {
         let stream = server.accept().await.expect("a stream");
         let (runtime, target) = (runtime.clone(), target.clone());
         runtime.clone().spawn(async move {
             if let Ok(tcp) = runtime.connect(target).await {
-                let _ = Relay::new(&runtime, stream, tcp, CLOSE_WAIT, false).await;
+                let _ = Relay::new(&runtime, stream, tcp, closewait, false).await;
             }
         });
     }

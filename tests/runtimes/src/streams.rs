@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use kcptun_async::Runtime;
+use kcptun_async::{Client, Runtime, SessionLimits};
 
 use crate::support::{
-    exchange, pattern, read, read_to_end, sleep, spawn, stream, tunnel, with_echo, write_all,
+    client_settings, exchange, pattern, read, read_to_end, server, sleep, spawn, stream, tunnel,
+    with_echo, within, write_all,
 };
 
 /// Sixteen streams, each with its own bytes, half a megabyte in each direction at once.
@@ -151,4 +152,41 @@ pub async fn a_hundred_streams_come_and_go<R: Runtime>(runtime: R) {
         assert_eq!(client.stats().endpoint.active_opens, 1, "one session carries them all");
     })
     .await;
+}
+
+/// In version 1 of smux all streams of a session share a buffer: a few bytes stand behind those that
+/// another stream's reader has not taken. When that one reads at last, theirs is woken, though no
+/// datagram comes.
+pub async fn who_stands_behind_a_slow_reader_is_woken<R: Runtime>(runtime: R) {
+    const MUCH: usize = 100_000;
+
+    let server = server(&runtime);
+    let mut settings = client_settings(server.local_addr());
+    (settings.tunnel.smux.session_buffer, settings.tunnel.smux.stream_buffer) = (65_536, 65_536);
+    let client = Client::new(runtime.clone(), settings);
+    let (mut slow, mut slow_end) = stream(&client, &server).await;
+    let (mut quick, mut quick_end) = stream(&client, &server).await;
+    write_all(&mut slow_end, &pattern(10, MUCH)).await.expect("room");
+    write_all(&mut quick_end, b"a word").await.expect("room");
+    loop {
+        sleep(&runtime, Duration::from_millis(100)).await;
+        let sessions = server.sessions(SessionLimits { sessions: 1, streams: 0 }).listed;
+        let figures = sessions.first().expect("the session lives").figures;
+        if figures.in_flight + figures.queued == 0 {
+            break;
+        }
+    }
+
+    let reading = spawn(&runtime, async move {
+        let mut word = [0; 6];
+        read(&mut quick, &mut word).await.expect("the stream lives");
+        word
+    });
+    sleep(&runtime, Duration::from_millis(50)).await;
+    let (mut left, mut buffer) = (MUCH, vec![0; 10_000]);
+    while left > 0 {
+        left -= read(&mut slow, &mut buffer).await.expect("the stream lives");
+    }
+    let word = within(&runtime, Duration::from_secs(2), reading).await.expect("nobody wakes it");
+    assert_eq!(&word, b"a word");
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use kcptun_async::runtime::{Runtime, Udp};
+use kcptun_async::runtime::{Runtime, Udp, addresses_to_dial};
 use kcptun_async::{Client, RemoteAddress, Resolve, TargetAddress};
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, UdpSocket};
 
@@ -26,18 +26,28 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Faulty<R: Runtime> {
     runtime: R,
     faults: Arc<Mutex<Vec<Arc<Fault>>>>,
+    /// No more sockets are to be had.
+    refuses: Arc<AtomicBool>,
+    /// What was done where it may block.
+    lookups: Arc<AtomicU32>,
 }
 
-/// One socket: whether receiving fails, and how often that was tried.
+/// One socket: whether receiving fails, and how often that was tried; and whether it takes nothing.
 #[derive(Default)]
 struct Fault {
     is_on: AtomicBool,
     attempts: AtomicU32,
+    is_full: AtomicBool,
 }
 
 impl<R: Runtime> Faulty<R> {
     fn new(runtime: &R) -> Self {
-        Self { runtime: runtime.clone(), faults: Arc::default() }
+        Self {
+            runtime: runtime.clone(),
+            faults: Arc::default(),
+            refuses: Arc::default(),
+            lookups: Arc::default(),
+        }
     }
 
     /// The socket made last.
@@ -54,6 +64,9 @@ impl<R: Runtime> Runtime for Faulty<R> {
     type Listener = R::Listener;
 
     fn udp(&self, socket: UdpSocket) -> io::Result<Self::Udp> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(io::Error::other("no descriptors are left"));
+        }
         let fault = Arc::<Fault>::default();
         self.faults.lock().expect("no panic").push(Arc::clone(&fault));
         Ok(FaultyUdp { udp: self.runtime.udp(socket)?, fault })
@@ -82,6 +95,7 @@ impl<R: Runtime> Runtime for Faulty<R> {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> impl Future<Output = T> + Send {
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         self.runtime.blocking(work)
     }
 }
@@ -115,6 +129,9 @@ impl<U: Udp> Udp for FaultyUdp<U> {
         stride: usize,
         to: SocketAddr,
     ) -> Poll<io::Result<SendOutcome>> {
+        if self.fault.is_full.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
         self.udp.poll_send(cx, bytes, stride, to)
     }
 
@@ -165,6 +182,91 @@ pub async fn a_server_s_socket_that_fails_for_a_while_recovers<R: Runtime>(runti
     let mut text = [0; 12];
     let count = within(&runtime, 5 * SECOND, crate::support::read(&mut theirs, &mut text)).await;
     assert_eq!(count.expect("it goes on").expect("it lives"), 12);
+}
+
+/// A socket that takes nothing any more, as when the queue below it stands still: the session is
+/// found dead all the same, after the time that it is given.
+pub async fn a_session_dies_while_its_socket_is_full<R: Runtime>(runtime: R) {
+    let faulty = Faulty::new(&runtime);
+    let server = server(&runtime);
+    let mut settings = client_settings(server.local_addr());
+    (settings.tunnel.smux.keepalive, settings.tunnel.smux.timeout) = (SECOND, 2 * SECOND);
+    let client = Client::new(faulty.clone(), settings);
+    let (mut ours, theirs) = stream(&client, &server).await;
+    faulty.last().is_full.store(true, Ordering::Relaxed);
+    write_all(&mut ours, b"it stays here").await.expect("room");
+    let mut nothing = [0];
+    let reading = crate::support::read(&mut ours, &mut nothing);
+    // Before the server's own sign of life, ten seconds after its last.
+    let end = within(&runtime, 6 * SECOND, reading).await.expect("nobody looks");
+    assert_eq!(end.expect_err("it is dead").kind(), io::ErrorKind::ConnectionReset);
+    drop(theirs);
+}
+
+/// A session is old enough to be replaced, but there are no descriptors for another: it serves on,
+/// also for those who had begun to wait.
+pub async fn an_expired_session_serves_while_it_cannot_be_replaced<R: Runtime>(runtime: R) {
+    let faulty = Faulty::new(&runtime);
+    let server = server(&runtime);
+    let mut settings = client_settings(server.local_addr());
+    settings.policy.autoexpire = Duration::from_millis(300);
+    let client = Client::new(faulty.clone(), settings);
+    with_echo(&runtime, server, async {
+        ask(&client, 1).await.expect("an echo");
+        faulty.refuses.store(true, Ordering::Relaxed);
+        sleep(&runtime, Duration::from_millis(400)).await;
+        let waiting: Vec<_> = (2..5)
+            .map(|seed| {
+                let client = client.clone();
+                spawn(&runtime, async move { ask(&client, seed).await })
+            })
+            .collect();
+        for task in waiting {
+            let answer = within(&runtime, 3 * SECOND, task).await.expect("it waits for ever");
+            answer.expect("an echo");
+        }
+    })
+    .await;
+    assert_eq!(client.stats().endpoint.active_opens, 1);
+}
+
+/// A resolver that panics the first time.
+struct Panics {
+    has_panicked: AtomicBool,
+    address: SocketAddr,
+}
+
+impl Resolve for Panics {
+    fn resolve(&self, _: &RemoteAddress, _: u16) -> io::Result<Vec<SocketAddr>> {
+        assert!(self.has_panicked.swap(true, Ordering::Relaxed), "as it is meant to");
+        Ok(vec![self.address])
+    }
+}
+
+/// A resolver of the application's that panics is a dial that failed: it is asked again, and whoever
+/// waits gets a stream.
+pub async fn a_resolver_that_panics_is_asked_again<R: Runtime>(runtime: R) {
+    let server = server(&runtime);
+    let address = server.local_addr();
+    let resolver = Arc::new(Panics { has_panicked: AtomicBool::new(false), address });
+    let client = Client::with_resolver(runtime.clone(), client_settings(address), resolver);
+    let opened = within(&runtime, 5 * SECOND, client.open()).await.expect("it waits for ever");
+    opened.expect("a stream");
+}
+
+/// A target that is an address costs no way to another thread, as each new stream would pay it.
+pub async fn a_literal_target_is_not_looked_up<R: Runtime>(runtime: R) {
+    let faulty = Faulty::new(&runtime);
+    let lookups = || faulty.lookups.load(Ordering::Relaxed);
+    for literal in ["127.0.0.1:9", "[::1]:9", ":9"] {
+        let target = literal.parse().expect("an address");
+        addresses_to_dial(&faulty, target).await.expect("it is one");
+        assert_eq!(lookups(), 0, "{literal}");
+    }
+    addresses_to_dial(&faulty, "localhost:9".parse().expect("a name"))
+        .await
+        .expect("every machine");
+    assert_eq!(lookups(), 1);
 }
 
 /// What a name service answers.

@@ -320,7 +320,7 @@ impl World {
     #[must_use]
     pub fn closed(&self, client: usize) -> Option<(Instant, CloseReason)> {
         self.clients[client].news.iter().rev().find_map(|&(at, event)| match event {
-            Event::Closed(reason) => Some((at, reason)),
+            Event::Closed { reason, .. } => Some((at, reason)),
             _ => None,
         })
     }
@@ -494,7 +494,7 @@ impl World {
                     CLIENT => self.clients[client].news.push((self.now, event)),
                     _ => self.server_news.push((self.now, client, event)),
                 }
-                if matches!(event, Event::Closed(_)) {
+                if matches!(event, Event::Closed { .. }) {
                     self.lose_streams_of(side, key);
                 }
                 return;

@@ -54,7 +54,9 @@ fn a_client_that_starts_over_replaces_its_connection() {
     let next = world.open(client, Flow::transfer(100_000, 100_000));
     assert!(world.run_until(Duration::from_secs(10), |world| world.flows[next].is_done()));
     assert!(world.flows[next].has_delivered());
-    let replaced = |news: &(_, usize, Event)| news.2 == Event::Closed(CloseReason::Replaced);
+    let replaced = |(_, _, event): &(_, usize, Event)| {
+        matches!(event, Event::Closed { reason: CloseReason::Replaced, .. })
+    };
     assert_eq!(world.server_news.iter().filter(|news| replaced(news)).count(), 1);
     assert_eq!(world.server.connections().count(), 1);
 }
@@ -103,7 +105,7 @@ fn unequal_settings_are_named() {
         world.open(client, Flow::transfer(10_000, 0));
         let closed = |world: &World| {
             world.server_news.iter().find_map(|(_, _, event)| match event {
-                Event::Closed(reason) => Some(*reason),
+                Event::Closed { reason, .. } => Some(*reason),
                 _ => None,
             })
         };

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use super::{AddressError, LOCAL_V4, LOCAL_V6, resolve_to_bind, resolve_to_reach, split_host_port};
@@ -38,7 +38,17 @@ impl HostPort {
         resolve_to_bind(&self.host, self.port)
     }
 
-    /// Addresses to connect to, IPv4 first; no host means this machine. Blocks.
+    /// Addresses to connect to where nobody has to be asked for them: the host is an IP literal, or
+    /// none, which means this machine. `None` for a name.
+    #[must_use]
+    pub fn literal_to_dial(&self) -> Option<Vec<SocketAddr>> {
+        let is_literal = self.host.is_empty() || self.host.parse::<IpAddr>().is_ok();
+        // Literals cannot fail.
+        if is_literal { self.resolve_to_dial().ok() } else { None }
+    }
+
+    /// Addresses to connect to, IPv4 first; no host means this machine. Blocks unless the host is a
+    /// [literal](Self::literal_to_dial).
     ///
     /// # Errors
     /// As [`super::resolve_host`].
@@ -201,6 +211,24 @@ mod tests {
         assert_eq!(address.resolve_to_bind().unwrap(), ["[::]:80".parse().unwrap()]);
         let local = ["127.0.0.1:80".parse().unwrap(), "[::1]:80".parse().unwrap()];
         assert_eq!(address.resolve_to_dial().unwrap(), local);
+    }
+
+    #[test]
+    fn only_names_have_to_be_asked_for() {
+        for (text, expected) in [
+            ("192.0.2.1:80", Some(&["192.0.2.1:80"][..])),
+            ("[2001:db8::1]:80", Some(&["[2001:db8::1]:80"])),
+            ("[::ffff:192.0.2.1]:80", Some(&["192.0.2.1:80"])),
+            ("0.0.0.0:80", Some(&["127.0.0.1:80"])),
+            (":80", Some(&["127.0.0.1:80", "[::1]:80"])),
+            ("localhost:80", None),
+            ("192.0.2:80", None),
+            ("[fe80::1%lo]:80", None),
+        ] {
+            let address: HostPort = text.parse().unwrap();
+            let expected = expected.map(|all| all.iter().map(|one| one.parse().unwrap()).collect());
+            assert_eq!(address.literal_to_dial(), expected, "{text}");
+        }
     }
 
     proptest! {

@@ -101,8 +101,9 @@ impl UdpSocket {
     }
 
     /// Receives what is waiting, up to the capacity of `buffers`, which hold it until the next
-    /// call. After [`Received::Messages`] call again; after [`Received::Blocked`] wait until the
-    /// socket is readable.
+    /// call. After [`Received::Messages`] call again, unless they are
+    /// [drained](ReceiveBuffers::is_drained); after [`Received::Blocked`] wait until the socket is
+    /// readable.
     ///
     /// # Errors
     /// Only when the socket itself is unusable or the system is out of memory. Errors that ICMP
@@ -114,7 +115,7 @@ impl UdpSocket {
                 linux::receive_batch(&self.io, slots, arrivals)
             });
         }
-        receive::drive(buffers, |slots, arrivals| portable::receive_one(&self.io, slots, arrivals))
+        receive::drive(buffers, |slots, arrivals| portable::receive_each(&self.io, slots, arrivals))
     }
 
     /// The address bound. Unspecified as long as packets may leave from any of the machine's.

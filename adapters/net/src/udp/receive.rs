@@ -36,6 +36,8 @@ pub struct ReceiveBuffers {
     bytes: Box<[u8]>,
     arrivals: Box<[Arrival]>,
     filled: usize,
+    /// What the system said behind the last message, for the next call to tell.
+    deferred: Option<io::Error>,
 }
 
 impl ReceiveBuffers {
@@ -54,6 +56,7 @@ impl ReceiveBuffers {
             bytes: vec![0; messages * CAPACITY].into_boxed_slice(),
             arrivals: vec![Arrival::NONE; messages].into_boxed_slice(),
             filled: 0,
+            deferred: None,
         }
     }
 
@@ -73,10 +76,12 @@ impl ReceiveBuffers {
         self.filled
     }
 
-    /// Whether the last call used all of it: only then more may have been waiting.
+    /// Whether the last call left nothing behind, so that a driver may wait until the socket is
+    /// readable without asking it again. A batch that fills the buffers tells nothing of what may be
+    /// waiting behind it, and neither does an error.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.filled == self.arrivals.len()
+    pub fn is_drained(&self) -> bool {
+        self.filled > 0 && self.filled < self.arrivals.len() && self.deferred.is_none()
     }
 
     /// Whether the last call brought none.
@@ -119,16 +124,23 @@ impl Arrival {
     }
 }
 
-/// Calls `receive` until it brings something, or nothing is left to bring.
+/// Calls `receive` until it brings something, or nothing is left to bring. It fills slots from the
+/// first on and tells how many, all of them or as many as were waiting; an error that it met behind
+/// the last of them goes along.
 pub(super) fn drive(
     buffers: &mut ReceiveBuffers,
-    mut receive: impl FnMut(&mut [u8], &mut [Arrival]) -> io::Result<usize>,
+    mut receive: impl FnMut(&mut [u8], &mut [Arrival]) -> io::Result<Batch>,
 ) -> io::Result<Received> {
     buffers.filled = 0;
     for _ in 0..PENDING_ERRORS {
-        match receive(&mut buffers.bytes, &mut buffers.arrivals) {
-            Ok(count) => {
+        let received = match buffers.deferred.take() {
+            Some(error) => Err(error),
+            None => receive(&mut buffers.bytes, &mut buffers.arrivals),
+        };
+        match received {
+            Ok(Batch { count, behind }) => {
                 buffers.filled = count.min(buffers.arrivals.len());
+                buffers.deferred = behind;
                 return Ok(Received::Messages(buffers.filled));
             }
             Err(error) => match Verdict::of(&error) {
@@ -140,11 +152,23 @@ pub(super) fn drive(
                 }
                 // News by ICMP about what was sent (too large, no route): taken note of by the
                 // kernel, and of no concern to who receives.
-                Verdict::Interrupted | Verdict::TooLarge | Verdict::Unreachable => {}
+                Verdict::Interrupted
+                | Verdict::TooLarge
+                | Verdict::Crowded
+                | Verdict::Unreachable => {}
             },
         }
     }
     Ok(Received::Messages(0))
+}
+
+/// What one call of a backend brought: at least one message.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Slots filled.
+    pub(super) count: usize,
+    /// An error that the system reported behind them, and will not report again.
+    pub(super) behind: Option<io::Error>,
 }
 
 /// Bytes of a slot, one message each: nothing UDP carries is longer. (A distance between slots
@@ -176,6 +200,24 @@ mod tests {
             assert_eq!(arrival.from, "1.2.3.4:5".parse().unwrap());
         }
         assert_eq!(Arrival::new(from, usize::MAX, None).len, CAPACITY);
+    }
+
+    #[test]
+    fn an_error_behind_messages_is_told_after_them() {
+        let mut buffers = ReceiveBuffers::new(4);
+        let refused = || io::Error::from(io::ErrorKind::ConnectionRefused);
+        let first = drive(&mut buffers, |_, _| Ok(Batch { count: 2, behind: Some(refused()) }));
+        assert_eq!(first.unwrap(), Received::Messages(2));
+        assert!(!buffers.is_drained(), "the refusal is still to be told");
+        let asked = drive(&mut buffers, |_, _| panic!("the system is not asked again"));
+        assert_eq!(asked.unwrap(), Received::Refused);
+        assert!(!buffers.is_drained(), "messages may be waiting behind it");
+        let last = drive(&mut buffers, |_, _| Ok(Batch { count: 3, behind: None }));
+        assert_eq!(last.unwrap(), Received::Messages(3));
+        assert!(buffers.is_drained());
+        let full = drive(&mut buffers, |_, _| Ok(Batch { count: 4, behind: None }));
+        assert_eq!(full.unwrap(), Received::Messages(4));
+        assert!(!buffers.is_drained());
     }
 
     #[test]

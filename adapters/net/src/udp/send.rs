@@ -9,7 +9,9 @@ use std::io;
 pub struct SendOutcome {
     /// Datagrams that the kernel took.
     pub sent: usize,
-    /// Datagrams that it refused for good: too large, no route, forbidden. Lost, as on the wire.
+    /// Datagrams that it refused: too large, forbidden, no memory. Lost, as on the wire. When there
+    /// is no way to the peer, all that follow are; when the way out is full (ENOBUFS), or many in a
+    /// row are refused, the rest of what was given is.
     pub lost: usize,
     /// The socket is full: everything behind the first [`done`](Self::done) datagrams is to be
     /// kept until it is writable.
@@ -42,11 +44,14 @@ pub(super) fn drive(
     let mut outcome = SendOutcome::default();
     let mut rest = bytes;
     let mut tried_twice = false;
+    // Datagrams lost since one went.
+    let mut lost_in_a_row = 0;
     while !rest.is_empty() {
         let taken = match transmit(rest) {
             Ok(count) => {
                 let count = count.max(1);
                 outcome.sent += count;
+                lost_in_a_row = 0;
                 count
             }
             Err(error) => match Verdict::of(&error) {
@@ -59,14 +64,21 @@ pub(super) fn drive(
                 verdict => {
                     outcome.refused |= verdict == Verdict::Refused;
                     // The error may be the echo of an earlier datagram, which this call consumed.
-                    if !tried_twice {
+                    // A full queue is nobody's echo.
+                    if !tried_twice && verdict != Verdict::Crowded {
                         tried_twice = true;
                         continue;
                     }
-                    let all = rest.len().div_ceil(stride);
-                    let lost = if verdict == Verdict::Unreachable { all } else { 1 };
+                    let no_way = means_no_way(&error);
+                    let is_hopeless = match verdict {
+                        Verdict::TooLarge | Verdict::Refused => false,
+                        Verdict::Crowded => true,
+                        _ => no_way || lost_in_a_row == MOST_IN_A_ROW,
+                    };
+                    let lost = if is_hopeless { rest.len().div_ceil(stride) } else { 1 };
+                    lost_in_a_row += 1;
                     outcome.lost += lost;
-                    outcome.unreachable |= means_no_way(&error);
+                    outcome.unreachable |= no_way;
                     outcome.error = Some(error.kind());
                     lost
                 }
@@ -89,7 +101,9 @@ pub(super) enum Verdict {
     Refused,
     /// This datagram is too large; a shorter one may pass.
     TooLarge,
-    /// Nothing gets to this peer for the moment.
+    /// The queue on the way out is full, which a writable socket does not tell.
+    Crowded,
+    /// Another reason. The next datagram may pass, unless it [means](means_no_way) that nothing does.
     Unreachable,
     /// Not a socket any more.
     Unusable,
@@ -104,6 +118,7 @@ impl Verdict {
             io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Self::Refused,
             _ => match error.raw_os_error() {
                 Some(TOO_LARGE) => Self::TooLarge,
+                Some(CROWDED) => Self::Crowded,
                 Some(code) if UNUSABLE.contains(&code) => Self::Unusable,
                 _ => Self::Unreachable,
             },
@@ -125,12 +140,20 @@ fn means_no_way(error: &io::Error) -> bool {
     )
 }
 
+/// Datagrams refused one after the other, behind which the rest of a batch is given up: a firewall
+/// forbids them all, and each attempt costs a system call.
+const MOST_IN_A_ROW: u32 = 4;
+
 #[cfg(unix)]
 const TOO_LARGE: i32 = libc::EMSGSIZE;
+#[cfg(unix)]
+const CROWDED: i32 = libc::ENOBUFS;
 #[cfg(unix)]
 const UNUSABLE: [i32; 3] = [libc::EBADF, libc::ENOTSOCK, libc::EFAULT];
 #[cfg(not(unix))]
 const TOO_LARGE: i32 = 10040; // WSAEMSGSIZE
+#[cfg(not(unix))]
+const CROWDED: i32 = 10055; // WSAENOBUFS
 #[cfg(not(unix))]
 const UNUSABLE: [i32; 3] = [10009, 10038, 10014]; // WSAEBADF, WSAENOTSOCK, WSAEFAULT
 
@@ -191,6 +214,36 @@ mod tests {
         assert_eq!((outcome.sent, outcome.lost, outcome.done()), (1, 4, 5));
         assert_eq!(outcome.error, Some(io::ErrorKind::NetworkUnreachable));
         assert!(outcome.unreachable);
+        assert_eq!(seen, [45]);
+    }
+
+    #[test]
+    fn a_momentary_refusal_loses_one_datagram() {
+        for code in [libc::EPERM, libc::ENOMEM, libc::EACCES] {
+            let (outcome, seen) = send(&[0, code, code, 0, code, code]);
+            let outcome = outcome.unwrap();
+            assert_eq!((outcome.sent, outcome.lost, outcome.unreachable), (3, 2, false), "{code}");
+            assert_eq!(seen, [45, 25, 5]);
+        }
+    }
+
+    #[test]
+    fn a_firewall_costs_few_system_calls() {
+        let mut calls = 0;
+        let outcome = drive(&[0; 4400], 100, |_| {
+            calls += 1;
+            Err(io::Error::from_raw_os_error(libc::EPERM))
+        });
+        assert_eq!(outcome.unwrap().lost, 44);
+        assert_eq!(calls, 2 * (MOST_IN_A_ROW + 1), "twice each");
+    }
+
+    #[test]
+    fn a_full_queue_ends_the_batch_without_another_attempt() {
+        let (outcome, seen) = send(&[0, libc::ENOBUFS]);
+        let outcome = outcome.unwrap();
+        assert_eq!((outcome.sent, outcome.lost, outcome.done()), (1, 4, 5));
+        assert!(!outcome.unreachable && !outcome.blocked);
         assert_eq!(seen, [45]);
     }
 

@@ -100,6 +100,31 @@ proptest! {
     }
 }
 
+/// Who believes [`ReceiveBuffers::is_drained`] and waits for a change has left nothing unread.
+#[test]
+fn what_is_drained_holds_nothing_more() {
+    for offload in OFFLOADS {
+        // Each datagram from a socket of its own, so that none are joined.
+        for waiting in [1, 2, 3, 4, 20] {
+            let receiver = bound("127.0.0.1:0", offload);
+            let to = receiver.local_addr().unwrap();
+            let senders: Vec<_> = (0..waiting).map(|_| bound("127.0.0.1:0", offload)).collect();
+            senders.iter().for_each(|sender| send_all(sender, b"datagram", 8, to));
+            let (mut buffers, mut received) = (ReceiveBuffers::new(3), 0);
+            while !buffers.is_drained() {
+                match receiver.recv_batch(&mut buffers).unwrap() {
+                    Received::Messages(count) => received += count,
+                    Received::Blocked => break,
+                    Received::Refused => panic!("nobody is connected"),
+                }
+            }
+            assert_eq!(received, waiting, "{offload:?}");
+            assert_eq!(receiver.recv_batch(&mut buffers).unwrap(), Received::Blocked);
+            assert!(!buffers.is_drained());
+        }
+    }
+}
+
 #[test]
 fn connected_sockets_carry_them_too() {
     for offload in OFFLOADS {

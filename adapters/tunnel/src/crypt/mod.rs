@@ -101,7 +101,8 @@ enum Family {
     Clear,
 }
 
-/// Calls one method of the cipher, whichever it is; `$apply` is for ciphers with one direction.
+/// Calls the method `$direction` (`encrypt` or `decrypt`) of the cipher, whichever it is; those with
+/// one direction have `apply` for both.
 macro_rules! dispatch {
     ($family:expr, $direction:ident, $datagrams:expr) => {
         match $family {

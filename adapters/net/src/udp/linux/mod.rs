@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use socket2::{SockAddr, Socket};
 
 use super::config::Offload;
-use super::receive::Arrival;
+use super::receive::{Arrival, Batch};
 use super::send::{self, SendOutcome};
 
 /// What is known about the kernel's help for one socket. Atomic so that the socket can be shared;
@@ -146,17 +146,17 @@ impl Kernel {
     }
 }
 
-/// Receives up to one message per slot; answers how many came, at least one.
+/// Receives up to one message per slot. An error behind them stays with the kernel.
 pub(super) fn receive_batch(
     socket: &UdpSocket,
     slots: &mut [u8],
     arrivals: &mut [Arrival],
-) -> io::Result<usize> {
+) -> io::Result<Batch> {
     let count = sys::receive_batch(socket, slots, arrivals)?;
     if arrivals.iter().take(count).any(Arrival::is_misread) {
         join_no_more(socket);
     }
-    Ok(count)
+    Ok(Batch { count, behind: None })
 }
 
 /// Datagrams arrive one by one from now on. Those that nobody can part are lost, as on the wire.
