@@ -123,7 +123,7 @@ impl Arguments {
         if option.value.is_none() {
             rest.next_if(|next| Dashed::split(next).is_none());
         }
-        let program = self.program.side.program();
+        let program = self.program.call;
         let names =
             self.program.options().flat_map(|spec| std::iter::once(spec.name).chain(spec.alias));
         let why = if let Some(other) = self.program.who_has(|spec| is_called(spec, &option.name)) {

@@ -86,7 +86,8 @@ pub struct CommonConfig {
     pub frame_size: u16,
     /// Time between signs of life: 1 to 30 s.
     pub keepalive: Duration,
-    /// How long a direction that has ended waits before its end is passed on; at most 68 years.
+    /// How long a connection that one side has ended may go on without a sign of life of the other
+    /// direction, at most 68 years; zero stands for ten minutes. The end itself is passed on at once.
     pub close_wait: Duration,
     /// No log lines about single streams.
     pub quiet: bool,
@@ -136,16 +137,18 @@ impl ClientConfig {
         parse(Side::Client.into(), arguments, environment, check::client)
     }
 
-    /// As [`parse`](Self::parse), with the options of `kcptun-router`.
+    /// As [`parse`](Self::parse), with the options of `kcptun-router`. `call` is how that was called,
+    /// for the help page and messages.
     ///
     /// # Errors
     ///
     /// All values that cannot be used.
     pub fn parse_for_router(
+        call: &'static str,
         arguments: Vec<OsString>,
         environment: Environment<'_>,
     ) -> Result<Outcome<Self>, Problems> {
-        let program = Program { side: Side::Client, is_router: true };
+        let program = Program { side: Side::Client, is_router: true, call };
         parse(program, arguments, environment, check::client)
     }
 
@@ -172,16 +175,18 @@ impl ServerConfig {
         parse(Side::Server.into(), arguments, environment, check::server)
     }
 
-    /// As [`parse`](Self::parse), with the options of `kcptun-router`.
+    /// As [`parse`](Self::parse), with the options of `kcptun-router`. `call` is how that was called,
+    /// for the help page and messages.
     ///
     /// # Errors
     ///
     /// All values that cannot be used.
     pub fn parse_for_router(
+        call: &'static str,
         arguments: Vec<OsString>,
         environment: Environment<'_>,
     ) -> Result<Outcome<Self>, Problems> {
-        let program = Program { side: Side::Server, is_router: true };
+        let program = Program { side: Side::Server, is_router: true, call };
         parse(program, arguments, environment, check::server)
     }
 

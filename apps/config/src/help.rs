@@ -21,10 +21,10 @@ pub fn help(side: Side) -> String {
 
 pub(crate) fn help_of(program: Program) -> String {
     let side = program.side;
-    let mut page = format!("{}\n\nUsage: {} [OPTIONS]\n", side.about(), side.program());
+    let mut page = format!("{}\n\nUsage: {} [OPTIONS]\n", side.about(), program.call);
     for group in Group::ALL {
         let rows: Vec<_> = program
-            .options()
+            .offered()
             .filter(|spec| spec.group == group)
             .map(|spec| (left(spec), description(spec, spec.default_for(side).unwrap_or(""))))
             .collect();
@@ -109,7 +109,9 @@ mod tests {
     #[test]
     fn the_pages_fit_and_hold_every_option_with_range_and_default() {
         let ordinary = [Side::Client, Side::Server].map(Program::from);
-        let routers = ordinary.map(|program| Program { is_router: true, ..program });
+        let called = ["kcptun-router client", "kcptun-server"];
+        let router = |(program, call)| Program { is_router: true, call, ..program };
+        let routers = std::iter::zip(ordinary, called).map(router);
         for program in ordinary.into_iter().chain(routers) {
             let page = help_of(program);
             assert_eq!(page.contains("--mem <SIZE>"), program.is_router);
@@ -117,7 +119,12 @@ mod tests {
                 assert!(line.chars().count() <= 100 && line.trim_end() == line, "{line}");
             }
             let flat = page.split_whitespace().collect::<Vec<_>>().join(" ");
-            for spec in program.options() {
+            assert!(page.contains(&format!("\n\nUsage: {} [OPTIONS]\n", program.call)), "{page}");
+            for missing in ["--pprof", "--status", "--shards"] {
+                let is_there = page.contains(&format!(" {missing}"));
+                assert!(!(is_there && program.is_router), "{missing} is not in the router");
+            }
+            for spec in program.offered() {
                 let default = spec.default_for(program.side).unwrap();
                 let text = description(spec, default).replace(NO_BREAK, " ");
                 assert!(page.contains(&spec.flag()) && flat.contains(&text), "{}", spec.name);

@@ -10,6 +10,9 @@ use std::time::Duration;
 pub struct Secret(Vec<u8>);
 
 impl Secret {
+    /// The key that both ends of the original use when none is given (spelled so).
+    pub const DEFAULT: &'static str = "it's a secrect";
+
     pub(crate) fn new(text: OsString) -> Self {
         Self(text.into_encoded_bytes())
     }

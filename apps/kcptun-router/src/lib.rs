@@ -32,13 +32,18 @@
 //! Resident with the defaults, static, x86-64, aes, FEC 10+3, after 60 MB each way with the original
 //! at the other end: client 1.5 MB, server 3.5 MB, of it 0.6 MB the program.
 //!
+//! Idle, it wakes 30 times a minute, to look for signals that came just before it slept; with ten
+//! streams that say nothing 50 times (client) and 47 times (server), for the signs of life of the
+//! session. That is `ctxt_switches` of `/proc/PID/status` over a minute, x86-64, the defaults; the
+//! processor time of that minute was below one tick of 10 ms at either end.
+//!
 //! [`run`] is the whole program; [`kcptun_router_driver`] is the poll loop under it.
 //!
 //! ```
 //! use kcptun_config::{ClientConfig, Memory, Outcome};
 //!
 //! let words = ["-r", "vps:29900", "--mem", "4M", "--lock"].map(Into::into);
-//! let outcome = ClientConfig::parse_for_router(words.into(), &|_| None)?;
+//! let outcome = ClientConfig::parse_for_router("kcptun-client", words.into(), &|_| None)?;
 //! let Outcome::Run(parsed) = outcome else { unreachable!("neither -h nor -v was given") };
 //! let memory = Memory { bytes: 4 << 20, is_locked: true };
 //! assert_eq!(parsed.config.common.memory, Some(memory));

@@ -31,7 +31,7 @@ enum Sink {
 
 impl Log {
     /// The log at the end of the file `path`, or on standard error. `level` is the word of
-    /// `KCPTUN_LOG` (`error` to `trace`); anything else is `info`.
+    /// `KCPTUN_LOG` (`error` to `trace`); anything else is `info`, and the log says so.
     ///
     /// # Errors
     /// When the file cannot be opened for appending.
@@ -40,8 +40,16 @@ impl Log {
             Some(path) => Sink::File { file: append(path)?, path: path.to_owned() },
             None => Sink::Stderr,
         };
-        let level = level.and_then(|word| word.parse().ok()).unwrap_or(Level::INFO);
-        Ok(Self { sink: Arc::new(Mutex::new(sink)), level })
+        let parsed = level.map(|word| (word, word.parse::<Level>().ok()));
+        let level = parsed.and_then(|(_, level)| level).unwrap_or(Level::INFO);
+        let log = Self { sink: Arc::new(Mutex::new(sink)), level };
+        if let Some((word, None)) = parsed {
+            log.line(&format_args!(
+                "warning: KCPTUN_LOG: {word}: not one of error, warn, info, debug, trace; info is \
+                 used"
+            ));
+        }
+        Ok(log)
     }
 
     /// Sends the events of [`tracing`] in this process here.
@@ -57,13 +65,15 @@ impl Log {
     }
 
     /// Opens the file by its name again, as it may have been renamed; if that fails, goes on with
-    /// the old one.
-    pub fn reopen(&self) {
-        if let Sink::File { file, path } = &mut *self.lock()
-            && let Ok(fresh) = append(path)
-        {
-            *file = fresh;
+    /// the old one. Nothing happens to a log on standard error.
+    ///
+    /// # Errors
+    /// When the file cannot be opened for appending.
+    pub fn reopen(&self) -> io::Result<()> {
+        if let Sink::File { file, path } = &mut *self.lock() {
+            *file = append(path)?;
         }
+        Ok(())
     }
 
     /// Whether the lines go to standard error.
@@ -190,5 +200,35 @@ mod tests {
         }
         let text = std::str::from_utf8(line.end()).expect("cut between characters");
         assert!(text.len() <= LONGEST && text.ends_with("€\n"));
+    }
+
+    #[test]
+    fn a_level_that_is_none_is_warned_of() {
+        let folder = tempfile::tempdir().unwrap();
+        for (word, level) in [("debug", Level::DEBUG), ("info,kcptun_tunnel=trace", Level::INFO)] {
+            let path = folder.path().join(word);
+            let log = Log::open(Some(&path), Some(word)).unwrap();
+            assert_eq!(log.level, level);
+            let text = std::fs::read_to_string(&path).unwrap();
+            let warning = format!("warning: KCPTUN_LOG: {word}: not one of error, warn, info, ");
+            assert_eq!(text.contains(&warning), level == Level::INFO, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_again_is_kept_and_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inner, moved) = (folder.path().join("inner"), folder.path().join("moved"));
+        std::fs::create_dir(&inner).unwrap();
+        let log = Log::open(Some(&inner.join("log")), None).unwrap();
+        std::fs::rename(&inner, &moved).unwrap();
+        log.reopen().unwrap_err();
+        log.line("to the old one");
+        std::fs::create_dir(&inner).unwrap();
+        log.reopen().unwrap();
+        log.line("to the new one");
+        let read = |folder: &Path| std::fs::read_to_string(folder.join("log")).unwrap();
+        assert!(read(&moved).ends_with(" to the old one\n"));
+        assert!(read(&inner).ends_with(" to the new one\n"));
     }
 }

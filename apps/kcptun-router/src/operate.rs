@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kcptun_config::snmp_log::{SnmpNews, SnmpWriter};
 use kcptun_router_driver::{Client, Server, TunnelStats, now};
+use kcptun_tunnel::Summary;
 use kcptun_tunnel::snmp::Snmp;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag::register;
@@ -76,8 +77,20 @@ impl Signals {
     }
 }
 
-/// Runs until a signal says stop.
+/// Runs until a signal says stop, and writes the line of totals.
 pub(crate) fn run(
+    what: &mut impl Loop,
+    log: &Log,
+    signals: &Signals,
+    rows: Option<SnmpWriter>,
+) -> io::Result<()> {
+    let started = now();
+    let result = turn_until_stopped(what, log, signals, rows);
+    log.line(&Summary { uptime: now() - started, stats: what.stats() });
+    result
+}
+
+fn turn_until_stopped(
     what: &mut impl Loop,
     log: &Log,
     signals: &Signals,
@@ -89,8 +102,13 @@ pub(crate) fn run(
             return Ok(());
         }
         if signals.hang_up.swap(false, Ordering::Relaxed) {
-            log.reopen();
-            log.line("hangup: the log file was opened again");
+            match log.reopen() {
+                Ok(()) => log.line("hangup: the log file was opened again"),
+                Err(error) => log.line(&format_args!(
+                    "error: hangup: the log file cannot be opened again ({error}); lines go to the \
+                     old one"
+                )),
+            }
         }
         if signals.report.swap(false, Ordering::Relaxed) {
             log.line(&Snmp::from(&what.stats()));

@@ -100,8 +100,12 @@ async fn accept<R: Runtime>(
             Ok(tcp) => runtime.spawn(plan.clone().carry(runtime.clone(), tcp)),
             Err(error) => {
                 // Out of file descriptors, mostly: connections that end make room.
-                if let Some(held_back) = complaints.admit(Instant::now()) {
-                    tracing::error!("accept: {error} (and {held_back} times before)");
+                match complaints.admit(Instant::now()) {
+                    Some(0) => tracing::error!("accept: {error}"),
+                    Some(held_back) => {
+                        tracing::error!("accept: {error} (and {held_back} times before)");
+                    }
+                    None => {}
                 }
                 pause(&runtime, ACCEPT_PAUSE).await;
             }
@@ -130,10 +134,10 @@ struct RelayPlan<R: Runtime> {
 
 impl<R: Runtime> RelayPlan<R> {
     /// Joins a connection with a new stream. The lines are the original's.
-    async fn carry(self, runtime: R, tcp: R::Bytes) {
+    async fn carry(self, runtime: R, mut tcp: R::Bytes) {
         let Self { client, close_wait, windows, quiet } = self;
         let from = as_go_writes(tcp.peer());
-        let stream = match client.open().await {
+        let stream = match client.open_for(&mut tcp).await {
             Ok(stream) => stream,
             Err(error) => {
                 tracing::error!("{error} in: {from}");

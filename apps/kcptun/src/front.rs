@@ -1,17 +1,48 @@
-//! Commands with options of their own beside the flags of `kcptun-client`.
+//! What the commands of the toolbox have in common: how their options are made, how they are told
+//! apart from the flags of `kcptun-client`, and what they run on.
 
 use std::ffi::{OsStr, OsString};
+use std::future::Future;
+use std::process::ExitCode;
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 
-use crate::config::options::{Kind, Side, options};
+use crate::config::options::{Side, options};
+use crate::config::{ClientConfig, Outcome, Parsed};
+use crate::host::Host as _;
+use crate::on_tokio::OnTokio;
+use crate::terminal::{EXIT_USAGE, Screen, complain, refuse};
+
+/// A command by its whole name, such as `kcptun link`; `usage` is what stands behind the name.
+pub(crate) fn command(
+    program: &'static str,
+    about: &'static str,
+    notes: &'static str,
+    usage: &'static str,
+) -> Command {
+    Command::new(program)
+        .bin_name(program)
+        .about(about)
+        .after_help(notes)
+        .override_usage(format!("{program} {usage}"))
+}
+
+/// An option with a value.
+pub(crate) fn option(name: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name(value).help(help)
+}
+
+/// An option without.
+pub(crate) fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).action(ArgAction::SetTrue).help(help)
+}
 
 /// The words of one command line, told apart.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Words {
     /// Options of the command itself, one word each: `--name` or `--name=value`.
     pub(crate) own: Vec<OsString>,
-    /// All others, as they were: for `ClientConfig::parse`.
+    /// All others, as they were: for [`client`].
     pub(crate) client: Vec<OsString>,
 }
 
@@ -44,7 +75,7 @@ pub(crate) fn split(command: &Command, arguments: impl IntoIterator<Item = OsStr
         } else {
             let flag = options(Side::Client)
                 .find(|flag| flag.name == name || flag.alias == Some(name.as_str()));
-            let takes_value = flag.is_some_and(|flag| !matches!(flag.kind, Kind::Boolean));
+            let takes_value = flag.is_some_and(|flag| !flag.kind.stands_alone());
             words.client.push(word);
             if takes_value && !has_value {
                 words.client.extend(rest.next());
@@ -52,6 +83,34 @@ pub(crate) fn split(command: &Command, arguments: impl IntoIterator<Item = OsStr
         }
     }
     words
+}
+
+/// Reads the flags of a client for the command `program`.
+///
+/// # Errors
+/// The status to end with, when there is nothing to run: all has been said by then.
+pub(crate) fn client(program: &str, words: &[OsString]) -> Result<Parsed<ClientConfig>, ExitCode> {
+    match ClientConfig::parse(words.iter().cloned(), &|name| std::env::var_os(name)) {
+        Ok(Outcome::Run(parsed)) => Ok(parsed),
+        Ok(Outcome::Print(text)) => {
+            Screen::plain().line(text.trim_end());
+            Err(ExitCode::SUCCESS)
+        }
+        Err(problems) => {
+            problems.iter().for_each(|problem| complain(program, problem));
+            complain(program, &format_args!("`{program} -h` has the options of its own"));
+            Err(ExitCode::from(EXIT_USAGE))
+        }
+    }
+}
+
+/// Runs `task` to its end.
+///
+/// # Errors
+/// The status to end with, when no runtime can start: that has been said by then.
+pub(crate) fn run<F: Future>(program: &str, task: F) -> Result<F::Output, ExitCode> {
+    OnTokio::run(|_| task)
+        .map_err(|error| refuse(program, &format_args!("the runtime cannot start: {error}")))
 }
 
 /// The name in `-name`, `--name` and either with `=value`; `None` for other words.
@@ -65,16 +124,11 @@ fn name(word: &OsStr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{Arg, ArgAction};
-
-    fn command() -> Command {
-        Command::new("test")
-            .arg(Arg::new("time").long("time"))
-            .arg(Arg::new("quick").long("quick").action(ArgAction::SetTrue))
-    }
 
     fn split_text(text: &str) -> [String; 2] {
-        let words = split(&command(), text.split_whitespace().map(OsString::from));
+        let command =
+            command("test", "", "", "").arg(option("time", "TIME", "")).arg(switch("quick", ""));
+        let words = split(&command, text.split_whitespace().map(OsString::from));
         let joined = |words: Vec<OsString>| words.join(OsStr::new(" ")).into_string().unwrap();
         [joined(words.own), joined(words.client)]
     }
@@ -87,6 +141,9 @@ mod tests {
             ("-time=5 -quick --mtu=1 --quick", "--time=5 --quick --quick", "--mtu=1"),
             ("--key --quick --quick", "--quick", "--key --quick"),
             ("--nocomp --quick -l -h", "--quick", "--nocomp -l -h"),
+            // Like `--nocomp`, it takes a value behind `=` only.
+            ("--pprof --time 5", "--time=5", "--pprof"),
+            ("--pprof=:6060 --quick", "--quick", "--pprof=:6060"),
             ("--unknown --time 7 word -", "--time=7", "--unknown word -"),
             ("-h", "--help", ""),
             ("--time", "--time", ""),

@@ -1,12 +1,12 @@
 //! `kcptun keygen`: a key that nobody can guess.
 
 use std::ffi::OsString;
-use std::io::{self, Write as _};
 use std::process::ExitCode;
 
-use clap::{Arg, ArgAction, Command};
+use clap::Command;
 
-use crate::terminal::{Screen, refuse, usage};
+use crate::front;
+use crate::terminal::{Screen, complain, refuse, usage};
 
 /// The name of the program in messages.
 const PROGRAM: &str = "kcptun keygen";
@@ -46,27 +46,21 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         )
     };
     Screen::plain().line(line);
-    let _ = writeln!(io::stderr(), "{PROGRAM}: {advice}");
+    complain(PROGRAM, &advice);
     ExitCode::SUCCESS
 }
 
 fn command() -> Command {
-    Command::new(PROGRAM)
-        .bin_name(PROGRAM)
-        .about(ABOUT)
-        .after_help(NOTES)
-        .override_usage("kcptun keygen [--json]")
-        .arg(
-            Arg::new("json")
-                .long("json")
-                .action(ArgAction::SetTrue)
-                .help("print a line for the JSON files of both ends"),
-        )
+    front::command(PROGRAM, ABOUT, NOTES, "[--json]")
+        .arg(front::switch("json", "print a line for the JSON files of both ends"))
 }
 
 /// A key of 256 random bits. It begins with a letter or a digit, so that it never looks like an
-/// option.
-fn fresh_key() -> Result<String, getrandom::Error> {
+/// option, and needs no quotes anywhere.
+///
+/// # Errors
+/// When the system has no random bytes to give.
+pub(crate) fn fresh_key() -> Result<String, getrandom::Error> {
     loop {
         let mut random = [0; BYTES];
         getrandom::fill(&mut random)?;
@@ -99,6 +93,15 @@ mod tests {
     #[test]
     fn the_command_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn keys_are_fresh_and_plain() {
+        let [one, other] = [fresh_key().unwrap(), fresh_key().unwrap()];
+        assert_ne!(one, other);
+        assert_eq!(one.len(), 43);
+        assert!(one.starts_with(|first: char| first.is_ascii_alphanumeric()), "{one}");
+        assert!(one.bytes().all(|byte| LETTERS.contains(&byte)), "{one}");
     }
 
     /// RFC 4648, section 10, without the padding; and the two letters that differ.

@@ -66,12 +66,17 @@ impl Log {
         }
     }
 
-    /// Opens the file by its name again, as it may have been renamed. If that fails, lines go to
-    /// the old one and each later line tries again. Nothing happens to a log on standard error.
-    pub fn reopen(&self) {
+    /// Opens the file by its name again, as it may have been renamed; whether that worked. If not,
+    /// lines go to the old one and each later line tries again. Nothing happens to a log on standard
+    /// error, and `false` is the answer.
+    pub fn reopen(&self) -> bool {
         let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Sink::File(file) = &mut *sink {
-            complain(file.reopen());
+        match &mut *sink {
+            Sink::Stderr => false,
+            Sink::File(file) => {
+                complain(file.reopen());
+                !file.is_stale()
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use kcptun_async::Runtime;
 use kcptun_net::{AddressError, BindAddress};
-use kcptun_status::{Addresses, Program, Side};
+use kcptun_status::{Addresses, Program, Side, Site};
 
 use crate::RunError;
 use crate::config::CommonConfig;
@@ -29,6 +29,9 @@ where
     H: Host,
     F: Future<Output = Result<(), RunError>>,
 {
+    // Each connection is a file, and so are the sockets of a range of ports. That more cannot be had
+    // is said when they are wanted.
+    let _ = kcptun_net::allow_files(0);
     let service = Notice::new();
     let outcome = H::run(|runtime| {
         // Before anything is said: who reads the first line may send a signal at once.
@@ -66,15 +69,12 @@ impl<R: Runtime> Launch<R> {
         }
         let program =
             Program::new(side, env!("CARGO_PKG_VERSION")).with_settings(in_short(&config));
-        let watched = Arc::new(service.clone());
+        let site = Site::new(program, Arc::new(service.clone()));
         for (flag, address, addresses) in listeners(config.status, config.pprof) {
-            let (program, watched) = (program.clone(), Arc::clone(&watched));
-            let listening = runtime.clone();
+            let (site, listening) = (site.clone(), runtime.clone());
             runtime.spawn(async move {
                 let result = match addresses {
-                    Ok(addresses) => {
-                        kcptun_status::start(&listening, addresses, program, watched).await
-                    }
+                    Ok(addresses) => site.listen(&listening, addresses).await,
                     Err(error) => Err(std::io::Error::other(error)),
                 };
                 tell_listener(flag, &address, result);
@@ -155,8 +155,11 @@ async fn heed(
                 return Ok(());
             }
             Signal::Reopen => {
-                log.reopen();
-                log.line("hangup: the log file was opened again");
+                log.line(if log.reopen() {
+                    "hangup: the log file was opened again"
+                } else {
+                    "error: hangup: the log file cannot be opened again; lines go to the old one"
+                });
             }
             // Whatever the level of the log is: somebody asked.
             Signal::Report => {

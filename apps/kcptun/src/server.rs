@@ -15,7 +15,7 @@ use crate::host::{Chosen, Host};
 use crate::log::Log;
 use crate::operate::{self, Launch};
 use crate::service::Service;
-use crate::shards::{Recipe, Workers, bind_all};
+use crate::shards::{Place, Recipe, Workers, bind_all};
 
 /// Runs the server until it is told to stop. `started` is called once, when all that can fail has
 /// been done. Signals, counters and totals are looked after, with `log` for what they have to say.
@@ -39,9 +39,10 @@ async fn serve<H: Host>(
     launch: Launch<H::Runtime>,
     started: impl FnOnce(&ServerConfig),
 ) -> Result<(), RunError> {
-    let recipe = Recipe::new(config)?;
+    let place = Place::new(config);
+    let mut sockets = bind_all(&runtime, config, &place).await?.into_iter();
+    let recipe = Recipe::new(config, place)?;
     let relay = RelayPlan::new(config);
-    let mut sockets = bind_all(&runtime, config).await?.into_iter();
     let own = recipe.serve_on(&runtime, sockets.next().unwrap_or_default())?;
     let workers = Workers::start::<H>(sockets, &recipe, &relay)?;
     started(config);

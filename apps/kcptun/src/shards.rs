@@ -14,13 +14,19 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use kcptun_async::{Config, PacketCipher, Runtime, Server, ServerSettings, SocketConfig};
-use kcptun_net::{ReceiveBuffers, Received, UdpSocket};
+use kcptun_net::{
+    BindAddress, ReceiveBuffers, Received, TooFewFiles, UdpSocket, allow_files, bind_first,
+};
 
 use crate::config::ServerConfig;
 use crate::host::{Host, Notice, race};
 use crate::server::{RelayPlan, poll_accept};
 use crate::{RunError, settings};
 
+/// A socket, and the runtime's own handle of it.
+const FILES_PER_SOCKET: u64 = 2;
+/// Files that a server needs beside its sockets to start: log, reactors, the first connections.
+const OTHER_FILES: u64 = 64;
 /// Receive calls, of a socket that is emptied before it is used, after which it is left as it is:
 /// a flood must not keep the server from starting.
 const MOST_EMPTYING_CALLS: usize = 4096;
@@ -32,14 +38,17 @@ const MOST_EMPTYING_CALLS: usize = 4096;
 pub(crate) async fn bind_all<R: Runtime>(
     runtime: &R,
     config: &ServerConfig,
+    place: &Place,
 ) -> Result<Vec<Vec<UdpSocket>>, RunError> {
     let (address, ports) = (config.listen.clone(), config.listen.ports());
-    let at_listen =
-        |error: io::Error| RunError::new(format!("--listen {}: {error}", config.listen));
     let resolved = runtime.blocking(move || address.resolve(ports.first())).await;
-    let resolved = resolved.map_err(at_listen)?;
+    let resolved = resolved.map_err(|error| place.failed(error))?;
     let mut options = settings::socket(&config.common);
-    let bind_port = |options, port| bind(&resolved, port, &options).map_err(at_listen);
+    let bind_port = |options, port| {
+        let candidates = resolved.iter().map(|address| SocketAddr::new(address.ip(), port));
+        bind_first(candidates, |address| UdpSocket::bind(address, &options))
+            .map_err(|error| place.failed(error))
+    };
     if config.shards < 2 {
         let sockets = ports.iter().map(|port| bind_port(options, port)).collect::<Result<_, _>>();
         return sockets.map(|sockets| vec![sockets]);
@@ -55,17 +64,33 @@ pub(crate) async fn bind_all<R: Runtime>(
     Ok(shards)
 }
 
-/// Binds one port, on the first of the host's addresses that this machine has.
-fn bind(addresses: &[SocketAddr], port: u16, options: &SocketConfig) -> io::Result<UdpSocket> {
-    let mut bound = Err(io::ErrorKind::NotFound.into());
-    for address in addresses {
-        bound = UdpSocket::bind(SocketAddr::new(address.ip(), port), options);
-        match &bound {
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
-            _ => break,
+/// Where the sockets are, for what is said when one cannot be had.
+#[derive(Clone)]
+pub(crate) struct Place {
+    listen: BindAddress,
+    /// Whether this process may have as many files as the sockets take.
+    files: Result<(), TooFewFiles>,
+}
+
+impl Place {
+    /// Makes room for the files of all sockets, as far as the system allows.
+    pub(crate) fn new(config: &ServerConfig) -> Self {
+        let ports = u64::from(config.listen.ports().count());
+        let needed = ports * u64::from(config.shards) * FILES_PER_SOCKET + OTHER_FILES;
+        Self { listen: config.listen.clone(), files: allow_files(needed) }
+    }
+
+    fn failed(&self, error: io::Error) -> RunError {
+        use io::ErrorKind::{AddrInUse, AddrNotAvailable, NotFound, PermissionDenied};
+
+        let listen = &self.listen;
+        let is_clear =
+            matches!(error.kind(), AddrInUse | AddrNotAvailable | NotFound | PermissionDenied);
+        match &self.files {
+            Err(few) if !is_clear => RunError::new(format!("--listen {listen}: {error}; {few}")),
+            _ => RunError::new(format!("--listen {listen}: {error}")),
         }
     }
-    bound
 }
 
 /// Throws away what a socket has received so far.
@@ -85,13 +110,14 @@ pub(crate) struct Recipe {
     cipher: PacketCipher,
     tunnel: Config,
     socket: SocketConfig,
+    place: Place,
 }
 
 impl Recipe {
-    pub(crate) fn new(config: &ServerConfig) -> Result<Self, RunError> {
+    pub(crate) fn new(config: &ServerConfig, place: Place) -> Result<Self, RunError> {
         let (cipher, tunnel) =
             (settings::cipher(&config.common)?, settings::tunnel(&config.common));
-        Ok(Self { cipher, tunnel, socket: settings::socket(&config.common) })
+        Ok(Self { cipher, tunnel, socket: settings::socket(&config.common), place })
     }
 
     /// A server on each of the sockets; to be called where the runtime runs.
@@ -109,7 +135,8 @@ impl Recipe {
             };
             Server::on_socket(runtime, socket, settings).map(Arc::new)
         };
-        sockets.into_iter().map(serve).collect::<io::Result<_>>().map_err(RunError::new)
+        let servers = sockets.into_iter().map(serve).collect::<io::Result<_>>();
+        servers.map_err(|error| self.place.failed(error))
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the commands `demo` and `link` share in talking to people: usage errors, and output that
-//! lives in a terminal and is plain in a pipe.
+//! What the commands of the toolbox share in talking to people: usage errors, and output that lives
+//! in a terminal and is plain in a pipe.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -25,8 +25,13 @@ pub(crate) fn usage(program: &str, error: &clap::Error) -> ExitCode {
 
 /// Says on standard error why nothing was started.
 pub(crate) fn refuse(program: &str, reason: &dyn fmt::Display) -> ExitCode {
-    let _ = writeln!(io::stderr(), "{program}: {reason}");
+    complain(program, reason);
     ExitCode::from(EXIT_USAGE)
+}
+
+/// Says something on standard error, where nothing can be done about a failure.
+pub(crate) fn complain(program: &str, text: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "{program}: {text}");
 }
 
 /// Standard output: lines, and in a terminal a last line that changes.

@@ -297,6 +297,73 @@ fn a_log_file_is_opened_again_on_a_hang_up() {
     assert!(read(&path).contains(" ran for ") && !read(&old).contains(" ran for "));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_log_file_that_cannot_be_opened_again_is_not_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let inner = folder.path().join("logs");
+    std::fs::create_dir(&inner).unwrap();
+    let path = inner.join("log");
+    let arguments = ["-l", "127.0.0.1:0", "-r", "127.0.0.1:9", "-log", path.to_str().unwrap()];
+    let mut child = Command::new(CLIENT).args(arguments).spawn().unwrap();
+    let wait_for = |path: &std::path::Path, text: &str| loop {
+        let log = std::fs::read_to_string(path).unwrap_or_default();
+        if log.contains(text) {
+            return log;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    wait_for(&path, "key derivation done\n");
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::rename(&inner, &elsewhere).unwrap();
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "HUP", &pid]).status().unwrap().success());
+    let log = wait_for(&elsewhere.join("log"), "hangup: the log file cannot be opened again");
+    assert!(!log.contains("was opened again"), "{log}");
+    assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Ports beside each other that are free at the moment.
+#[cfg(target_os = "linux")]
+fn free_ports(count: u16) -> (u16, u16) {
+    loop {
+        let first = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let Some(last) = first.checked_add(count - 1) else { continue };
+        let is_free = |port| std::net::UdpSocket::bind(("127.0.0.1", port)).is_ok();
+        if (first..=last).all(is_free) {
+            return (first, last);
+        }
+    }
+}
+
+// Root may pass the hard limit, unless it has given that right away.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_range_of_ports_passes_the_soft_limit_of_files_and_names_the_hard_one() {
+    const SCRIPT: &str = r#"
+limit="$1"; shift
+if [ "$(id -u)" = 0 ]; then set -- setpriv --bounding-set -sys_resource "$@"; fi
+ulimit $limit 60
+exec "$@"
+"#;
+    let start = |limit: &str| -> (String, Vec<String>) {
+        let (first, last) = free_ports(50);
+        let listen = format!("127.0.0.1:{first}-{last}");
+        let words = ["-c", SCRIPT, "sh", limit, SERVER, "-key", "k", "-l", &listen];
+        (listen.clone(), words.map(str::to_owned).to_vec())
+    };
+    let (_, words) = start("-Sn");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    Running::start("sh", &words, "Listening on: ").stop("TERM");
+    let (listen, words) = start("-n");
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let text = refused("sh", &words);
+    let named = format!("error: --listen {listen}: ");
+    assert!(text.contains(&named) && text.contains("164 open files"), "{text}");
+    assert!(text.contains("60 are allowed: raise `ulimit -n`"), "{text}");
+}
+
 #[test]
 fn a_range_with_a_port_in_use_starts_nothing() {
     // Two ports beside each other, of which the second is taken.

@@ -174,12 +174,14 @@ fn a_target_that_refuses_is_told_from_a_server_that_does() {
 fn what_cannot_be_is_refused_before_anything_starts() {
     for (arguments, named) in [
         (&["--seconds", "0"][..], "--seconds"),
-        (&["--keepalive", "99"], "--keepalive"),
+        (&["--keepalive", "99", "--smuxver", "3"], "--smuxver 3"),
+        (&["--pprof", "--seconds", "0"], "--seconds"),
         (&["--answer", "127.0.0.1:0", "--nocomp"], "--answer"),
         (&["--answer", "192.0.2.1:7007"], "--answer"),
     ] {
         let (status, text) = doctor(arguments);
         assert_eq!(status, Some(2), "{text}");
-        assert!(text.starts_with("kcptun doctor: ") && text.contains(named), "{text}");
+        assert!(text.lines().all(|line| line.starts_with("kcptun doctor: ")), "{text}");
+        assert!(text.contains(named), "{text}");
     }
 }

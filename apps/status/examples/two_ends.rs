@@ -15,7 +15,7 @@ use std::time::Duration;
 use kcptun_async::{
     CipherKind, Client, ClientSettings, Config, PacketCipher, Server, ServerSettings, Stream,
 };
-use kcptun_status::{Addresses, Program, Side, Tunnel, start};
+use kcptun_status::{Addresses, Program, Side, Site, Tunnel};
 use kcptun_tokio::Tokio;
 
 #[tokio::main(flavor = "current_thread")]
@@ -64,7 +64,8 @@ async fn show(
     };
     let program = Program::new(side, env!("CARGO_PKG_VERSION"));
     let program = program.with_settings([("crypt", "aes"), ("mode", "fast"), ("fec", "10+3")]);
-    for bound in start(&Tokio, addresses, program, Arc::new(tunnel)).await? {
+    let site = Site::new(program, Arc::new(tunnel));
+    for bound in site.listen(&Tokio, addresses).await? {
         println!("http://{}/", bound.address);
     }
     Ok(())

@@ -9,23 +9,24 @@
 //! | `/debug/vars` | all counters as JSON, as Go's `expvar` has it | either |
 //! | `/debug/pprof/` | processor profiles for `go tool pprof` | `--pprof` |
 //!
-//! [`start`] serves them on tasks of the tunnel's own runtime. Everything is read-only, and nothing
+//! A [`Site`] serves them on tasks of the tunnel's own runtime. Everything is read-only, and nothing
 //! of it may disturb traffic: an answer lists at most 100 sessions and 500 streams (the rest is
-//! counted), at most 32 clients are connected, and one that is slow is left.
+//! counted), at most 32 clients are connected to all its listeners together, and one that is slow is left.
 //!
 //! ```no_run
 //! # async fn example<R: kcptun_async::Runtime>(
 //! #     runtime: R, client: kcptun_async::Client<R>,
 //! # ) -> std::io::Result<()> {
 //! use std::sync::Arc;
-//! use kcptun_status::{Addresses, Program, Side, start};
+//! use kcptun_status::{Addresses, Program, Side, Site};
 //!
 //! let addresses = Addresses {
 //!     status: Some("127.0.0.1:9129".parse().unwrap()),
 //!     pprof: None,
 //! };
 //! let program = Program::new(Side::Client, "1.0").with_settings([("mode", "fast3")]);
-//! for bound in start(&runtime, addresses, program, Arc::new(client)).await? {
+//! let site = Site::new(program, Arc::new(client));
+//! for bound in site.listen(&runtime, addresses).await? {
 //!     println!("status page: http://{}/", bound.address);
 //! }
 //! # Ok(())
@@ -86,10 +87,5 @@ mod service;
 mod source;
 
 pub use kcptun_tunnel::Side;
-pub use server::{Addresses, Bound, start};
+pub use server::{Addresses, Bound, Site};
 pub use source::{Program, Tunnel};
-
-/// Where `--pprof` without an address listens: the original's port, but for programs of this
-/// machine only (the original takes all comers), as profiles cost processor time and tell what the
-/// process is doing.
-pub const PPROF_ADDRESS: &str = "127.0.0.1:6060";

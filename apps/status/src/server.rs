@@ -54,39 +54,61 @@ pub struct Bound {
     pub is_local: bool,
 }
 
-/// Listens where asked and shows the tunnel from then on, on tasks of `runtime`, for as long as it
-/// runs.
-///
-/// # Errors
-/// When an address cannot be bound; the text names it. Nothing is served then.
-pub async fn start<R: Runtime>(
-    runtime: &R,
-    addresses: Addresses,
-    program: Program,
-    tunnel: Arc<dyn Tunnel>,
-) -> io::Result<Vec<Bound>> {
-    let Addresses { status, pprof } = addresses;
-    let mut wanted = Vec::new();
-    let is_shared = status.is_some() && status == pprof;
-    wanted.extend(status.map(|address| (address, true, is_shared)));
-    wanted.extend(pprof.filter(|_| !is_shared).map(|address| (address, false, true)));
+/// What is shown of a tunnel, and to how many at once: 32 clients of all its listeners together.
+/// Clones are the same site.
+#[derive(Clone)]
+pub struct Site {
+    service: Arc<Service>,
+    guests: Guests,
+}
 
-    let mut listeners = Vec::new();
-    for (address, status, pprof) in wanted {
-        let listener = runtime.blocking(move || tcp::listen(&address)).await?;
-        let is_local = is_local(&listener);
-        let listener = runtime.listener(listener)?;
-        listeners.push((listener, Paths { status, pprof, is_local }));
+impl Site {
+    /// A site that nobody can reach yet.
+    #[must_use]
+    pub fn new(program: Program, tunnel: Arc<dyn Tunnel>) -> Self {
+        Self { service: Arc::new(Service::new(program, tunnel)), guests: Guests::default() }
     }
-    let (service, guests) = (Arc::new(Service::new(program, tunnel)), Guests::default());
-    let mut bound = Vec::new();
-    for (listener, paths) in listeners {
-        let Paths { status, pprof, is_local } = paths;
-        bound.push(Bound { address: listener.local(), status, pprof, is_local });
-        let visit = Visit { runtime: runtime.clone(), service: Arc::clone(&service), paths };
-        runtime.spawn(accept(visit, listener, guests.clone()));
+
+    /// Listens where asked and shows the tunnel from then on, on tasks of `runtime`, for as long as
+    /// it runs. To be called again for more addresses, so that one that cannot be had does not cost
+    /// the others.
+    ///
+    /// # Errors
+    /// When an address cannot be bound; the text names it. Nothing of `addresses` is served then.
+    pub async fn listen<R: Runtime>(
+        &self,
+        runtime: &R,
+        addresses: Addresses,
+    ) -> io::Result<Vec<Bound>> {
+        let Addresses { status, pprof } = addresses;
+        let mut wanted = Vec::new();
+        let is_shared = status.is_some() && status == pprof;
+        wanted.extend(status.map(|address| (address, true, is_shared)));
+        wanted.extend(pprof.filter(|_| !is_shared).map(|address| (address, false, true)));
+
+        let mut listeners = Vec::new();
+        for (address, status, pprof) in wanted {
+            let listener = runtime.blocking(move || tcp::listen(&address)).await?;
+            let is_local = is_local(&listener);
+            let listener = runtime.listener(listener)?;
+            listeners.push((listener, Paths { status, pprof, is_local }));
+        }
+        let mut bound = Vec::new();
+        for (listener, paths) in listeners {
+            let Paths { status, pprof, is_local } = paths;
+            bound.push(Bound { address: listener.local(), status, pprof, is_local });
+            let (runtime, service) = (runtime.clone(), Arc::clone(&self.service));
+            let visit = Visit { runtime: runtime.clone(), service, paths };
+            runtime.spawn(accept(visit, listener, self.guests.clone()));
+        }
+        Ok(bound)
     }
-    Ok(bound)
+}
+
+impl std::fmt::Debug for Site {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Site").field("guests", &self.guests).finish_non_exhaustive()
+    }
 }
 
 fn is_local(listener: &tcp::Listener) -> bool {

@@ -20,6 +20,7 @@ fn suite(site: &Site) {
     bad_requests_get_a_reason(site);
     strangers_names_are_refused(site);
     a_crowd_of_slow_clients_keeps_nobody_out(site);
+    all_listeners_of_a_site_have_one_bound(site);
 }
 
 fn paths(site: &Site) {
@@ -121,4 +122,17 @@ fn a_crowd_of_slow_clients_keeps_nobody_out(site: &Site) {
     assert!(crowd[..60].iter_mut().all(Connection::is_ended), "who waited longest had to go");
     drop(crowd);
     assert_eq!(get(&site.client, "/healthz").text(), "ok\n");
+}
+
+fn all_listeners_of_a_site_have_one_bound(site: &Site) {
+    let mut first = Connection::to(&site.server);
+    assert_eq!(first.ask("GET /healthz").status, 200);
+    // It keeps us waiting longest, so one client too many costs it its place, wherever it comes.
+    let crowd: Vec<Connection> = [&site.pprof, &site.more]
+        .into_iter()
+        .flat_map(|address| (0..16).map(|_| Connection::to(address)))
+        .collect();
+    assert_eq!(get(&site.more, "/debug/vars").status, 200);
+    assert!(first.is_ended());
+    drop(crowd);
 }

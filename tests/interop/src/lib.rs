@@ -62,7 +62,7 @@ pub use capture::{Capture, Seen};
 pub use case::{BOTH_WAYS, Case, OURS_ALONE, Pair};
 pub use namespace::Namespace;
 pub use pattern::Pattern;
-pub use peer::{Maker, Role};
+pub use peer::{Maker, Role, is_ours};
 pub use ports::{free_port, wait_until};
 pub use process::Process;
 pub use relay::{LossyUdpRelay, Path};

@@ -61,12 +61,11 @@ struct Counter {
 impl Counter {
     fn build(workspace: &Workspace) -> Result<Self, Failure> {
         let machine = Machine::find(TARGET)?;
-        machine.ensure_linker()?;
         needs::ensure(NEEDS)?;
         let toolchain = Toolchain::get(workspace)?;
         let source = workspace.root.join("tests/cost");
         let arguments = "--locked --release -Z build-std=std,panic_abort";
-        run("kcptun-cost", &mut machine.cargo(&toolchain, &source, "build", arguments))?;
+        run("kcptun-cost", &mut machine.cargo(&toolchain, &source, "build", arguments)?)?;
         let folder = toolchain.target.join(TARGET).join("release");
         let plugin = folder.join("count.so");
         let mut cc = Command::new("cc");

@@ -67,7 +67,6 @@ pub(crate) fn check(workspace: &Workspace, share: Share) -> Result<String, Failu
     bare(workspace, &toolchain, bare_targets)?;
     let mut tests = firmware(workspace, &toolchain)?;
     for machine in machines {
-        machine.ensure_linker()?;
         machine.ensure_emulator()?;
         tests += suite(workspace, &toolchain, machine)?;
         if share != Share::WithoutPeer {
@@ -168,7 +167,7 @@ fn is_allocator(name: &str) -> bool {
 
 /// The vector and property suites on `machine`.
 fn suite(workspace: &Workspace, toolchain: &Toolchain, machine: &Machine) -> Result<u64, Failure> {
-    let mut test = cargo(workspace, toolchain, machine, "test", SUITES);
+    let mut test = cargo(workspace, toolchain, machine, "test", SUITES)?;
     run_tests(&format!("vectors and properties on {}", machine.triple), &mut test)
 }
 
@@ -179,7 +178,7 @@ fn interop(
     toolchain: &Toolchain,
     machine: &Machine,
 ) -> Result<u64, Failure> {
-    let mut build = cargo(workspace, toolchain, machine, "build", PROGRAMS);
+    let mut build = cargo(workspace, toolchain, machine, "build", PROGRAMS)?;
     run(&format!("binaries for {}", machine.triple), &mut build)?;
     let built = toolchain.target.join(machine.triple).join("emulated");
     let program = |name: &str| format!("'{}'", built.join(name).display());
@@ -209,16 +208,16 @@ fn cargo(
     machine: &Machine,
     verb: &str,
     arguments: &str,
-) -> Command {
+) -> Result<Command, Failure> {
     // With `test` for programs, too: else all they have in common with tests is built again.
     let arguments = format!(
         "--locked -Z build-std=std,panic_unwind,proc_macro,test --profile emulated {arguments}"
     );
-    let mut cargo = machine.cargo(toolchain, &workspace.root, verb, &arguments);
+    let mut cargo = machine.cargo(toolchain, &workspace.root, verb, &arguments)?;
     for setting in PROFILE {
         cargo.args(["--config", setting]);
     }
-    cargo
+    Ok(cargo)
 }
 
 /// Writes scripts of these names, each of which runs a command under the emulator.

@@ -11,6 +11,9 @@ use crate::{deb, man};
 const PROGRAMS: [(&str, &str); 3] =
     [("kcptun-client", "client"), ("kcptun-server", "server"), ("kcptun", "kcptun")];
 
+/// The program for routers, and its name there. It is built small, and for Linux alone.
+const ROUTER: (&str, &str) = ("kcptun-router", "router");
+
 /// Machines by the name of their Rust target, and by Go's names for system and processor, which
 /// the original's archives have. The first that fits counts.
 const MACHINES: [(&str, &str, &str); 16] = [
@@ -43,9 +46,12 @@ pub(crate) fn run_task(workspace: &Workspace, targets: &[String]) -> Result<Stri
     for target in targets {
         let machine = Machine::named(target)?;
         let other = (*target != host[0]).then_some(target.as_str());
-        let binaries = build(workspace, other)?;
-        let mut files = machine.programs(&binaries);
-        files.extend(pages.iter().map(|page| (page.clone(), format!("man/{}", file_name(page)))));
+        let mut files = machine.programs(&build(workspace, other)?);
+        if machine.has_router() {
+            files.push(machine.place(&build_router(workspace, other)?, ROUTER));
+        }
+        let pages = pages.iter().map(|page| (page.clone(), format!("man/{}", file_name(page))));
+        files.extend(pages.filter(|(_, name)| machine.has_router() || !name.contains(ROUTER.0)));
         files.push((workspace.root.join("LICENSE"), "LICENSE".into()));
         let name = format!("{}-{}.tar.gz", machine.archive(), date(epoch, "%Y%m%d")?);
         pack(&folder, &name, &files, epoch)?;
@@ -58,9 +64,25 @@ pub(crate) fn run_task(workspace: &Workspace, targets: &[String]) -> Result<Stri
 }
 
 /// Builds the programs as they are released, for `target` or this machine; answers their
-/// directory. No path of this machine gets into them.
+/// directory.
 pub(crate) fn build(workspace: &Workspace, target: Option<&str>) -> Result<PathBuf, Failure> {
-    let mut cargo = workspace.cargo("build --locked --release -p kcptun --bins");
+    build_package(workspace, target, "kcptun", "release")
+}
+
+/// The same for the program for routers.
+fn build_router(workspace: &Workspace, target: Option<&str>) -> Result<PathBuf, Failure> {
+    build_package(workspace, target, ROUTER.0, "router")
+}
+
+/// Builds the programs of a package. No path of this machine gets into them.
+fn build_package(
+    workspace: &Workspace,
+    target: Option<&str>,
+    package: &str,
+    profile: &str,
+) -> Result<PathBuf, Failure> {
+    let arguments = format!("build --locked --profile {profile} -p {package} --bins");
+    let mut cargo = workspace.cargo(&arguments);
     cargo.arg("--target-dir").arg(&workspace.target);
     let mut folder = workspace.target.clone();
     if let Some(target) = target {
@@ -74,9 +96,9 @@ pub(crate) fn build(workspace: &Workspace, target: Option<&str>) -> Result<PathB
         flags.push_str(&format!(" --remap-path-prefix={}={instead}", path.display()));
     }
     cargo.env("RUSTFLAGS", flags.trim());
-    let title = format!("release build for {}", target.unwrap_or("this machine"));
+    let title = format!("{package} for {}", target.unwrap_or("this machine"));
     run(&title, &mut cargo)?;
-    Ok(folder.join("release"))
+    Ok(folder.join(profile))
 }
 
 /// The date that everything released bears, in seconds since 1970: `SOURCE_DATE_EPOCH`, or that
@@ -116,12 +138,17 @@ impl Machine {
 
     /// Where the programs are, and their names in the archive.
     fn programs(&self, binaries: &Path) -> Vec<(PathBuf, String)> {
+        PROGRAMS.into_iter().map(|program| self.place(binaries, program)).collect()
+    }
+
+    fn place(&self, binaries: &Path, (program, name): (&str, &str)) -> (PathBuf, String) {
         let suffix = if self.system == "windows" { ".exe" } else { "" };
-        let place = |(program, name)| {
-            let source = binaries.join(format!("{program}{suffix}"));
-            (source, format!("{name}_{}_{}{suffix}", self.system, self.processor))
-        };
-        PROGRAMS.into_iter().map(place).collect()
+        let source = binaries.join(format!("{program}{suffix}"));
+        (source, format!("{name}_{}_{}{suffix}", self.system, self.processor))
+    }
+
+    fn has_router(&self) -> bool {
+        self.system == "linux"
     }
 }
 
@@ -136,7 +163,8 @@ fn pack(
     let stage = folder.join("stage");
     let _ = fs::remove_dir_all(&stage);
     for (source, name) in files {
-        let is_program = PROGRAMS.iter().any(|(_, word)| name.starts_with(&format!("{word}_")));
+        let mut programs = PROGRAMS.iter().chain([&ROUTER]);
+        let is_program = programs.any(|(_, word)| name.starts_with(&format!("{word}_")));
         deb::copy(source, &stage.join(name), if is_program { 0o755 } else { 0o644 })?;
     }
     let mut names: Vec<_> = files.iter().map(|(_, name)| name.as_str()).collect();
@@ -190,6 +218,9 @@ mod tests {
         assert_eq!(archive, "kcptun-windows-amd64");
         assert_eq!(programs[..2], ["client_windows_amd64.exe", "server_windows_amd64.exe"]);
         assert_eq!(names("mipsel-unknown-linux-musl").0, "kcptun-linux-mipsle");
+        let router = Machine::named("mipsel-unknown-linux-musl").unwrap();
+        assert_eq!(router.place(Path::new(""), ROUTER).1, "router_linux_mipsle");
+        assert!(!Machine::named("x86_64-pc-windows-gnu").unwrap().has_router());
         assert_eq!(names("armv7-unknown-linux-musleabihf").0, "kcptun-linux-arm7");
         assert!(Machine::named("thumbv7em-none-eabi").is_err());
         assert_eq!(date(1_632_268_800, "%Y%m%d").unwrap(), "20210922");
@@ -202,7 +233,7 @@ mod tests {
             let here = folder.join(round.to_string());
             fs::create_dir_all(&here).unwrap();
             let mut files = Vec::new();
-            for name in ["server_linux_amd64", "client_linux_amd64", "man/client.1"] {
+            for name in ["server_linux_amd64", "router_linux_amd64", "man/client.1"] {
                 let path = here.join(name.replace('/', "-"));
                 fs::write(&path, name).unwrap();
                 let age = std::time::Duration::from_secs(1000 * round);
@@ -222,8 +253,9 @@ mod tests {
         fs::remove_dir_all(&folder).unwrap();
         let lines: Vec<_> = list.lines().collect();
         assert_eq!(lines.len(), 3, "{list}");
-        assert!(lines[0].starts_with("-rwxr-xr-x 0/0") && lines[0].ends_with("client_linux_amd64"));
-        assert!(lines[1].starts_with("-rw-r--r-- 0/0") && lines[1].ends_with("man/client.1"));
+        assert!(lines[0].starts_with("-rw-r--r-- 0/0") && lines[0].ends_with("man/client.1"));
+        assert!(lines[1].starts_with("-rwxr-xr-x 0/0") && lines[1].ends_with("router_linux_amd64"));
+        assert!(lines[2].starts_with("-rwxr-xr-x 0/0") && lines[2].ends_with("server_linux_amd64"));
         assert!(list.lines().all(|line| line.contains("2021-09-22 00:00")), "{list}");
     }
 }

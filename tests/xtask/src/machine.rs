@@ -1,11 +1,12 @@
 //! The other machines that are built for, and how to link and run there.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use crate::needs::{self, Need};
-use crate::step::{self, Failure};
+use crate::step::Failure;
 use crate::toolchain::Toolchain;
+use crate::zig::Zig;
 
 /// A target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,14 +89,6 @@ impl Machine {
         self.link == Link::Zig
     }
 
-    /// Installs what linking for it needs.
-    pub(crate) fn ensure_linker(&self) -> Result<(), Failure> {
-        match self.link {
-            Link::Gcc { needs, .. } => needs::ensure(needs),
-            Link::Zig => ensure_zig(),
-        }
-    }
-
     /// Installs what running its binaries needs.
     pub(crate) fn ensure_emulator(&self) -> Result<(), Failure> {
         match self.emulator {
@@ -105,53 +98,36 @@ impl Machine {
     }
 
     /// A call of cargo for this machine: `verb` is `build` or `test`, `arguments` what follows.
+    /// Installs what linking takes.
     pub(crate) fn cargo(
         &self,
         toolchain: &Toolchain,
         folder: &Path,
         verb: &str,
         arguments: &str,
-    ) -> Command {
+    ) -> Result<Command, Failure> {
         let variable = self.triple.replace('-', "_").to_uppercase();
         let arguments = format!("--target {} {arguments}", self.triple);
         let mut command = match self.link {
-            Link::Gcc { compiler, .. } => {
+            Link::Gcc { compiler, needs } => {
+                needs::ensure(needs)?;
                 let mut cargo = toolchain.cargo(folder, &format!("{verb} {arguments}"));
                 cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), compiler);
                 cargo
             }
             Link::Zig => {
-                let mut zig = Command::new("cargo-zigbuild");
+                let mut zig = Zig::get(&toolchain.target)?.command();
                 let verb = if verb == "build" { "zigbuild" } else { verb };
                 zig.arg(verb).args(arguments.split_whitespace());
                 toolchain.prepare(&mut zig, folder);
-                if let Some(python) = python_with_zig() {
-                    zig.env("CARGO_ZIGBUILD_PYTHON_PATH", python);
-                }
                 zig
             }
         };
         if !self.emulator.is_empty() {
             command.env(format!("CARGO_TARGET_{variable}_RUNNER"), self.emulator.join(" "));
         }
-        command
+        Ok(command)
     }
-}
-
-/// cargo-zigbuild, and the Python package `ziglang`, which it links with.
-fn ensure_zig() -> Result<(), Failure> {
-    if needs::find("cargo-zigbuild").is_some() && python_with_zig().is_some() {
-        return Ok(());
-    }
-    let mut pip = Command::new("python3");
-    pip.args(["-m", "pip", "install", "--quiet", "cargo-zigbuild", "ziglang"]);
-    step::run("pip install cargo-zigbuild ziglang", &mut pip)
-}
-
-fn python_with_zig() -> Option<PathBuf> {
-    let python = needs::find("python3")?;
-    let has = Command::new(&python).args(["-c", "import ziglang"]).output();
-    has.is_ok_and(|output| output.status.success()).then_some(python)
 }
 
 #[cfg(test)]

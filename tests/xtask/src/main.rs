@@ -34,6 +34,7 @@ mod router;
 mod step;
 mod test;
 mod toolchain;
+mod zig;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,12 +1,12 @@
-//! Manual pages: of the two programs from the table of options, of the toolbox from what it says
-//! of itself.
+//! Manual pages: of the programs from the table of options, of the toolbox from what it says of
+//! itself.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kcptun_config::options::{Group, Kind, OptionSpec, Side, options};
+use kcptun_config::options::{Group, Kind, OptionSpec, Side, options, router_options};
 
 use crate::dist;
 use crate::step::{Failure, Workspace, output, run};
@@ -29,7 +29,48 @@ What the log holds: a level (\\fBerror\\fR, \\fBwarn\\fR, \\fBinfo\\fR, \\fBdebu
 \\fBtrace\\fR), or levels by module such as \\fBinfo,kcptun_tunnel=trace\\fR.
 ";
 
-const REST: &str = "\
+/// How `kcptun-router` presents itself.
+const ROUTER: &str = "kcptun-router";
+const ROUTER_ABOUT: &str = "client and server of kcptun in one small program with fixed memory";
+const ROUTER_TEXT: &str = "\
+.SH SYNOPSIS
+.B kcptun\\-router client
+.RI [ OPTIONS ]
+.br
+.B kcptun\\-router server
+.RI [ OPTIONS ]
+.SH DESCRIPTION
+.BR kcptun\\-client (1)
+and
+.BR kcptun\\-server (1)
+in one program for routers: it runs on one thread, in memory that it takes at the start, and
+allocates nothing afterwards.
+Called by the name of either, as through a link, it is that program.
+.PP
+Its options, and the JSON file of
+.BR \\-c ,
+are those of the two programs, but for
+.B \\-\\-pprof
+and
+.BR \\-\\-status ,
+which are not built in, and
+.BR \\-\\-shards ,
+as there is one thread.
+The two below are its own, and may stand in the file, too.
+.SH OPTIONS
+";
+const ROUTER_ENVIRONMENT: &str = "\
+.SH ENVIRONMENT
+.TP
+.B KCPTUN_KEY
+Takes the place of the default of
+.BR \\-\\-key .
+.TP
+.B KCPTUN_LOG
+What the log holds: \\fBerror\\fR, \\fBwarn\\fR, \\fBinfo\\fR, \\fBdebug\\fR or \\fBtrace\\fR.
+";
+
+const FILES: &str = "\
 .SH FILES
 The JSON file of
 .B \\-c
@@ -37,6 +78,9 @@ is one object whose keys are the long names of the options, case ignored, as in 
 original. With the systemd units of the package it is
 .I /etc/kcptun/NAME.json
 for the instance NAME.
+";
+
+const ENDINGS: &str = "\
 .SH SIGNALS
 .TP
 .B SIGUSR1
@@ -46,6 +90,9 @@ Writes all counters to the log, in one line.
 Opens the file of
 .B \\-\\-log
 anew, for logrotate.
+Without that option it ends the program, as it ends the original, unless
+.BR nohup (1)
+shields it.
 .TP
 .BR SIGINT \", \" SIGTERM
 Ends the program.
@@ -77,6 +124,7 @@ pub(crate) fn write(workspace: &Workspace, toolbox: &Path) -> Result<Vec<PathBuf
     let pages = [
         ("kcptun-client.1", program_page(Side::Client, &date)),
         ("kcptun-server.1", program_page(Side::Server, &date)),
+        ("kcptun-router.1", router_page(&date)),
         ("kcptun.1", toolbox_page(&date, &|words| ask(toolbox, words))?),
     ];
     let failed = |error| Failure(format!("{}: {error}", folder.display()));
@@ -127,12 +175,23 @@ fn program_page(side: Side, date: &str) -> String {
         }
     }
     page.push_str(ENVIRONMENT);
-    page.push_str(REST);
+    page.push_str(FILES);
+    page.push_str(ENDINGS);
     let _ = write!(
         page,
         ".SH SEE ALSO\n.BR kcptun (1),\n.BR {} (1)\n",
         escaped(side.other().program())
     );
+    page
+}
+
+fn router_page(date: &str) -> String {
+    let mut page = heading(ROUTER, ROUTER_ABOUT, date);
+    page.push_str(ROUTER_TEXT);
+    router_options().for_each(|spec| page.push_str(&option(spec, Side::Client)));
+    page.push_str(ROUTER_ENVIRONMENT);
+    page.push_str(ENDINGS);
+    page.push_str(".SH SEE ALSO\n.BR kcptun\\-client (1),\n.BR kcptun\\-server (1)\n");
     page
 }
 
@@ -286,6 +345,21 @@ mod tests {
             assert!(page.starts_with(".TH KCPTUN\\-"), "{page}");
             assert!(page.lines().all(|line| !line.is_empty()), "an empty line is a warning");
         }
+    }
+
+    #[test]
+    fn the_page_of_the_router_has_its_own_options_and_no_others() {
+        let page = router_page("2026-01-02");
+        let flags: Vec<_> = page.lines().filter(|line| line.starts_with("\\fB\\-\\-")).collect();
+        assert_eq!(
+            flags,
+            ["\\fB\\-\\-mem\\fR \\fISIZE\\fR", "\\fB\\-\\-lock\\fR[=\\:\\fIBOOL\\fR]"]
+        );
+        assert!(
+            page.contains(".SH SIGNALS\n") && page.starts_with(".TH KCPTUN\\-ROUTER 1 "),
+            "{page}"
+        );
+        assert!(page.lines().all(|line| !line.is_empty()), "an empty line is a warning");
     }
 
     #[test]

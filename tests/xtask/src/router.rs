@@ -1,4 +1,5 @@
-//! The small binary for routers, built with packages alone.
+//! The small binary for routers, built with Debian's compilers, and for static ones with zig of
+//! Python's package index.
 //!
 //! `cargo xtask router --target mipsel-unknown-linux-musl` gives a static binary that runs on any
 //! Linux of that kind; targets that end in `-gnu` are linked against Debian's glibc. `--features
@@ -74,12 +75,11 @@ pub(crate) fn build(
     machine: &Machine,
     features: Option<&str>,
 ) -> Result<PathBuf, Failure> {
-    machine.ensure_linker()?;
     let mut arguments = format!("--locked -p {PROGRAM} --profile router {STD}");
     if let Some(features) = features {
         arguments.push_str(&format!(" --no-default-features --features {features}"));
     }
-    let mut build = machine.cargo(toolchain, &workspace.root, "build", &arguments);
+    let mut build = machine.cargo(toolchain, &workspace.root, "build", &arguments)?;
     let flags =
         if machine.is_static() { format!("{FLAGS} {STATIC_FLAGS}") } else { FLAGS.to_owned() };
     build.env("RUSTFLAGS", flags);

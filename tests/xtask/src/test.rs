@@ -33,6 +33,7 @@ pub(crate) enum Extent {
 pub(crate) fn run(workspace: &Workspace, extent: Extent) -> Result<String, Failure> {
     let with_peer = extent != Extent::WithoutPeer;
     // First, because it fails fastest.
+    needs::ensure(needs::OWN)?;
     if with_peer {
         needs::ensure(needs::TESTS)?;
         needs::root()?;

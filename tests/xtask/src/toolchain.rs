@@ -1,4 +1,4 @@
-//! A compiler for other machines, from packages alone.
+//! A compiler for other machines, from Debian's packages. (What links is a matter of the machine.)
 //!
 //! Debian's `rustc-web` comes with the source of its standard library, so it can build for any
 //! target it knows (`-Z build-std`), where rustup needs a ready-made library for each.

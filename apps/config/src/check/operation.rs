@@ -68,13 +68,15 @@ pub(super) fn shards(values: &mut Values) -> Option<u16> {
     u16::try_from(values.bounded("shards", 1, MAX_SHARDS)?).ok()
 }
 
-/// Off without a path or with a period of 0; a negative period crashes the original.
+/// Off without a path, whatever the period is, and with a period of 0; with a path, a negative
+/// period crashes the original (kcptun 20210624, `generic/snmp.go`).
 pub(super) fn snmp(values: &mut Values) -> Option<Option<SnmpLog>> {
-    let period = values.bounded("snmpperiod", 0, i64::MAX)?.min(MAX_SECONDS).unsigned_abs();
     let path = PathBuf::from(values.raw("snmplog"));
     if path.as_os_str().is_empty() {
+        values.integer("snmpperiod")?;
         return Some(None);
     }
+    let period = values.bounded("snmpperiod", 0, i64::MAX)?.min(MAX_SECONDS).unsigned_abs();
     if period == 0 {
         let effect = format!("nothing is written, since {} is 0", values.called("snmpperiod"));
         values.warn("snmplog", &effect);

@@ -5,8 +5,14 @@ use std::time::Duration;
 use crate::kinds::{Crypt, Dscp, FecShape, Mode, Secret, SmuxVersion, Timing};
 use crate::values::Values;
 
-/// The key that both ends of the original use when none is given (spelled so).
-const DEFAULT_KEY: &[u8] = b"it's a secrect";
+/// What stands for a key in files and pages of this project.
+const EXAMPLE_KEYS: [&str; 5] = [
+    "put here what `kcptun keygen` prints",
+    "what keygen printed",
+    "keygen 的输出",
+    "a long and random key",
+    "the same as at the server",
+];
 /// KCP's own start values, which stay when a value is ignored (kcp-go 5.6.1, `NewKCP`).
 const START_MTU: u16 = 1400;
 const START_WINDOW: u16 = 32;
@@ -18,8 +24,12 @@ const MAX_SHARDS: i64 = 256;
 
 pub(super) fn key(values: &mut Values) -> Secret {
     let key = Secret::new(values.raw("key").to_owned());
-    if key.as_bytes() == DEFAULT_KEY {
+    if key.as_bytes() == Secret::DEFAULT.as_bytes() {
         let effect = "the published default key protects nothing; set your own at both ends";
+        values.warn("key", effect);
+    } else if EXAMPLE_KEYS.iter().any(|example| key.as_bytes() == example.as_bytes()) {
+        let effect = "the key of an example protects nothing; `kcptun keygen` prints one, for both \
+                      ends";
         values.warn("key", effect);
     } else if key.as_bytes().is_empty() {
         values.warn("key", "an empty key protects nothing; set your own at both ends");

@@ -51,12 +51,22 @@ impl Side {
 pub(crate) struct Program {
     pub(crate) side: Side,
     pub(crate) is_router: bool,
+    /// How it was called, as help page and messages name it.
+    pub(crate) call: &'static str,
 }
+
+/// What `kcptun-router` reads, so that command lines of the others work, and does not have.
+const NOT_IN_ROUTER: [&str; 3] = ["pprof", "status", "shards"];
 
 impl Program {
     /// The options, in the order of the help page.
     pub(crate) fn options(self) -> impl Iterator<Item = &'static OptionSpec> {
         options(self.side).chain(ROUTER_OPTIONS.iter().filter(move |_| self.is_router))
+    }
+
+    /// The options of the help page.
+    pub(crate) fn offered(self) -> impl Iterator<Item = &'static OptionSpec> {
+        self.options().filter(move |spec| !self.is_router || !NOT_IN_ROUTER.contains(&spec.name))
     }
 
     /// The name of the program that has an option which this one lacks, by what tells the option.
@@ -71,7 +81,7 @@ impl Program {
 
 impl From<Side> for Program {
     fn from(side: Side) -> Self {
-        Self { side, is_router: false }
+        Self { side, is_router: false, call: side.program() }
     }
 }
 
@@ -212,6 +222,11 @@ impl OptionSpec {
 /// The options of one of the ordinary programs, in the order of its help page.
 pub fn options(side: Side) -> impl Iterator<Item = &'static OptionSpec> {
     OPTIONS.iter().filter(move |spec| spec.default_for(side).is_some())
+}
+
+/// What only `kcptun-router` has, beside the options of both programs.
+pub fn router_options() -> impl Iterator<Item = &'static OptionSpec> {
+    ROUTER_OPTIONS.iter()
 }
 
 /// The options of both programs, in the order of the help pages.

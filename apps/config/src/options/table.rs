@@ -5,6 +5,7 @@
 //! the address of `pprof` are ours.
 
 use super::{Group, Kind, OptionSpec};
+use crate::kinds::Secret;
 
 const fn text(
     name: &'static str,
@@ -82,7 +83,7 @@ pub(super) static OPTIONS: &[OptionSpec] = &[
         environment: Some("KCPTUN_KEY"),
         help: "the secret; better given in the environment variable KCPTUN_KEY or in a file, \
                which others cannot see in the process list",
-        ..text("key", Group::MustMatch, "SECRET", "it's a secrect")
+        ..text("key", Group::MustMatch, "SECRET", Secret::DEFAULT)
     },
     OptionSpec {
         help: "cipher",
@@ -187,8 +188,8 @@ pub(super) static OPTIONS: &[OptionSpec] = &[
     OptionSpec {
         client: Some("0"),
         server: Some("30"),
-        help: "how long a direction that has ended waits before its end is passed on",
-        allowed: "0 seconds or more",
+        help: "how long a half-closed connection may go on without a sign of life",
+        allowed: "1 second or more; 0: 600",
         ..integer("closewait", Group::Sessions, "")
     },
     OptionSpec {

@@ -346,7 +346,8 @@ fn routers_have_two_keys_more() {
     let parse = |text: &str| {
         let written = Written::new(text);
         let words = vec![OsString::from("-c"), written.path().into(), "--mem".into(), "1M".into()];
-        ServerConfig::parse_for_router(words, &|_| None).map_err(|it| it.to_string())
+        ServerConfig::parse_for_router("kcptun-server", words, &|_| None)
+            .map_err(|it| it.to_string())
     };
     let run = |text| match parse(text) {
         Ok(Outcome::Run(parsed)) => parsed.config.common.memory.map(|it| (it.bytes, it.is_locked)),

@@ -271,6 +271,7 @@ fn what_stops_the_original_is_refused() {
         ("-framesize 0", "--framesize 0: allowed: 1 to 65535 bytes"),
         ("-framesize 65536", "--framesize 65536: allowed: 1 to 65535 bytes"),
         ("-snmplog f -snmpperiod -1", "--snmpperiod -1: allowed: 1 second or more; 0: none"),
+        ("-snmpperiod x", "--snmpperiod x: not a whole number; allowed: 1 second or more; 0: none"),
         ("-QPP", "--QPP true: quantum permutation pads are not built; allowed: false"),
         ("-QPPCount x", "--QPPCount x: not a whole number"),
         (
@@ -328,7 +329,9 @@ fn times_may_be_0_and_are_bounded() {
     assert_eq!(warned("-autoexpire 599", warning).scavenge_ttl.as_secs(), 600);
     warned("-autoexpire 600", "");
     assert_eq!(warned("-snmplog f -snmpperiod 0", "--snmplog f: nothing").common.snmp, None);
+    // Without a file the period is of no account, as in the original.
     assert_eq!(warned("-snmpperiod 0", "").common.snmp, None);
+    assert_eq!(warned("-snmpperiod -1", "").common.snmp, None);
 }
 
 #[test]
@@ -345,8 +348,8 @@ fn a_window_that_the_socket_buffer_cannot_hold_is_named() {
 fn all_problems_are_reported_together() {
     let line = "-zzz -l :x -r y -conn 0 -smuxver 9 -mtu a -sndwnd b -rcvwnd c -ds d -ps e \
                 -nodelay f -nc=g -dscp h -sockbuf i -smuxbuf -1 -streambuf k -keepalive 99 -quiet=l \
-                -autoexpire m -scavengettl n -closewait o -ratelimit p -framesize 0 -snmpperiod -1 \
-                -pprof=q -status r -tcp=s -QPP -c /no/such/file.json";
+                -autoexpire m -scavengettl n -closewait o -ratelimit p -framesize 0 -snmplog f \
+                -snmpperiod -1 -pprof=q -status r -tcp=s -QPP -c /no/such/file.json";
     assert_snapshot("problems", &format!("{}\n", refused(line)));
 }
 
@@ -413,6 +416,37 @@ fn a_flag_wins_over_the_environment_and_that_over_the_default() {
     assert_eq!(key(&[], Some("")), b"");
     assert_eq!(key(&["-key", "flag"], Some("env")), b"flag");
     assert_eq!(key(&["-key="], Some("env")), b"");
+}
+
+/// A reader who copies a file or a command as it stands has a key that everyone knows.
+#[test]
+fn the_keys_of_our_examples_are_warned_of() {
+    let root = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let mut keys = Vec::new();
+    for page in [
+        "README.md",
+        "README.zh-CN.md",
+        "apps/packaging/examples/client.json",
+        "apps/packaging/examples/server.json",
+        "apps/packaging/openwrt/kcptun/files/kcptun.config",
+    ] {
+        let text = std::fs::read_to_string(root.join(page)).unwrap();
+        let marks = [("--key \"", '"'), ("\"key\": \"", '"'), ("option key '", '\'')];
+        let found = text.lines().filter_map(|line| {
+            let key = |(mark, end)| line.split_once(mark)?.1.split(end).next();
+            marks.into_iter().find_map(key).map(str::to_owned)
+        });
+        let before = keys.len();
+        keys.extend(found);
+        assert!(keys.len() > before, "{page} has no key");
+    }
+    for key in keys {
+        let outcome = ClientConfig::parse(["-key", key.as_str()], &nothing).unwrap();
+        let Outcome::Run(parsed) = outcome else { panic!("{key}") };
+        let warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.iter().any(|it| it.contains("--key: the key of an example")), "{key}");
+        assert!(!warnings.concat().contains(&key), "{warnings:?}");
+    }
 }
 
 #[test]

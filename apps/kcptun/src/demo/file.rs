@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What a download asks for.
@@ -70,10 +71,10 @@ async fn serve_one(
     time: Duration,
     watched: &Watched,
 ) -> io::Result<Digest> {
-    let (tcp, _) = listener.accept().await?;
+    let (mut tcp, _) = listener.accept().await?;
     socket2::SockRef::from(&tcp).set_send_buffer_size(SEND_BUFFER)?;
     let mut request = [0; REQUEST.len()];
-    read_exact(&tcp, &mut request).await?;
+    tcp.read_exact(&mut request).await?;
     if request != REQUEST {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the request came damaged"));
     }
@@ -83,10 +84,10 @@ async fn serve_one(
     while Instant::now() < end {
         random.fill(&mut chunk);
         hash.update(&chunk);
-        write_all(&tcp, &chunk).await?;
+        tcp.write_all(&chunk).await?;
         watched.change(|transfer| transfer.bytes += CHUNK as u64);
     }
-    socket2::SockRef::from(&tcp).shutdown(std::net::Shutdown::Write)?;
+    tcp.shutdown().await?;
     Ok(hash.finalize().into())
 }
 
@@ -98,12 +99,12 @@ pub(super) async fn download(address: SocketAddr, watched: Watched) {
 
 async fn download_one(address: SocketAddr, watched: &Watched) -> io::Result<Digest> {
     watched.change(|transfer| transfer.asked_at = Some(Instant::now()));
-    let tcp = TcpStream::connect(address).await?;
-    write_all(&tcp, REQUEST).await?;
+    let mut tcp = TcpStream::connect(address).await?;
+    tcp.write_all(REQUEST).await?;
     let mut hash = Sha256::new();
     let mut chunk = vec![0; CHUNK];
     loop {
-        match read_some(&tcp, &mut chunk).await? {
+        match tcp.read(&mut chunk).await? {
             0 => return Ok(hash.finalize().into()),
             count => {
                 hash.update(&chunk[..count]);
@@ -114,40 +115,6 @@ async fn download_one(address: SocketAddr, watched: &Watched) -> io::Result<Dige
             }
         }
     }
-}
-
-/// Reads what is there; 0 is the end.
-async fn read_some(tcp: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
-    loop {
-        tcp.readable().await?;
-        match tcp.try_read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return result,
-        }
-    }
-}
-
-async fn read_exact(tcp: &TcpStream, mut buffer: &mut [u8]) -> io::Result<()> {
-    while !buffer.is_empty() {
-        let count = read_some(tcp, buffer).await?;
-        if count == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        buffer = &mut buffer[count..];
-    }
-    Ok(())
-}
-
-async fn write_all(tcp: &TcpStream, mut data: &[u8]) -> io::Result<()> {
-    while !data.is_empty() {
-        tcp.writable().await?;
-        match tcp.try_write(data) {
-            Ok(count) => data = &data[count..],
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 /// SplitMix64: bytes that no compression makes shorter.

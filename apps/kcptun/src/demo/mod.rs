@@ -28,9 +28,9 @@ use self::options::{Options, PROGRAM};
 use self::plain::PlainStream;
 use self::progress::{Progress, Sample};
 use self::tunnel::{FREE_PORT, Tunnel};
-use crate::RunError;
 use crate::link::{BadLinkConfig, BadLinkStats};
 use crate::terminal::{Screen, bar, grouped, refuse, usage};
+use crate::{RunError, front, keygen};
 
 /// Time between looks at the counters.
 const LOOK: Duration = Duration::from_millis(200);
@@ -47,21 +47,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(options) => options,
         Err(error) => return usage(PROGRAM, &error),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(PROGRAM, &format_args!("the runtime cannot start: {error}")),
-    };
-    let mut screen = Screen::new();
-    match runtime.block_on(show(&options, &mut screen)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => refuse(PROGRAM, &error),
+    match front::run(PROGRAM, show(&options, &mut Screen::new())) {
+        Ok(Ok(true)) => ExitCode::SUCCESS,
+        Ok(Ok(false)) => ExitCode::FAILURE,
+        Ok(Err(error)) => refuse(PROGRAM, &error),
+        Err(status) => status,
     }
 }
 
 /// The whole demo; whether all bytes were verified.
 async fn show(options: &Options, screen: &mut Screen) -> Result<bool, RunError> {
-    let key = words::fresh_key()
+    let key = keygen::fresh_key()
         .map_err(|error| RunError::new(format!("no random key can be made: {error}")))?;
     let ends = options.ends(&key).map_err(RunError::new)?;
     let (served, received) = (Watched::default(), Watched::default());

@@ -3,10 +3,11 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command, value_parser};
 use kcptun_link::{LinkConfig, Queue};
 
 use crate::config::{ClientConfig, Crypt, Outcome, Problems, ServerConfig};
+use crate::front::{self, option};
 
 /// The name of the program in messages.
 pub(super) const PROGRAM: &str = "kcptun demo";
@@ -129,43 +130,36 @@ fn fitting_window(link: &LinkConfig) -> u64 {
 }
 
 fn command() -> Command {
-    let text = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
     let number = |name, help, least, most| {
-        text(name, "N", help).value_parser(value_parser!(u64).range(least..=most))
+        option(name, "N", help).value_parser(value_parser!(u64).range(least..=most))
     };
-    Command::new(PROGRAM)
-        .bin_name(PROGRAM)
-        .about(ABOUT)
-        .after_help(NOTES)
-        .override_usage("kcptun demo [OPTIONS]")
-        .arg(text("link", "LINK", "the link, each way").default_value(LINK).value_parser(whole))
+    front::command(PROGRAM, ABOUT, NOTES, "[OPTIONS]")
+        .arg(option("link", "LINK", "the link, each way").default_value(LINK).value_parser(whole))
         .arg(
-            text("rtt", "TIME", "its round trip instead (0ms to 2s)")
+            option("rtt", "TIME", "its round trip instead (0ms to 2s)")
                 .value_parser(|value: &str| setting("delay", value)),
         )
         .arg(
-            text("loss", "SHARE", "its losses instead, each way (0% to 100%)")
+            option("loss", "SHARE", "its losses instead, each way (0% to 100%)")
                 .value_parser(|value: &str| setting("loss", value)),
         )
         .arg(
-            text("rate", "RATE", "its bandwidth instead, each way (1kbit to 1gbit)")
+            option("rate", "RATE", "its bandwidth instead, each way (1kbit to 1gbit)")
                 .value_parser(|value: &str| setting("rate", value)),
         )
         .arg(number("seconds", "how long to download (1 to 60)", 1, 60).default_value("10"))
         .arg(
-            text("seed", "N", "same seed, same losses (0 to 18446744073709551615)")
+            option("seed", "N", "same seed, same losses (0 to 18446744073709551615)")
                 .default_value("1")
                 .value_parser(value_parser!(u64)),
         )
         .arg(
-            text("crypt", "NAME", "cipher")
+            option("crypt", "NAME", "cipher")
                 .default_value("aes")
                 .value_parser(Crypt::NAMES.to_vec()),
         )
         .arg(
-            text("mode", "NAME", "how eagerly to resend")
+            option("mode", "NAME", "how eagerly to resend")
                 .default_value("fast3")
                 .value_parser(["normal", "fast", "fast2", "fast3"]),
         )

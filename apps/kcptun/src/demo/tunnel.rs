@@ -15,7 +15,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use super::options::Ends;
+use crate::host::Host as _;
 use crate::link::{BadLink, BadLinkConfig, BadLinkStats};
+use crate::on_tokio::OnTokio;
 use crate::{RunError, settings};
 
 /// Any free port of this machine.
@@ -107,7 +109,7 @@ pub(super) struct LinkThread {
     /// Where the client sends to.
     pub(super) entrance: SocketAddr,
     stop: oneshot::Sender<()>,
-    thread: JoinHandle<BadLinkStats>,
+    thread: JoinHandle<io::Result<BadLinkStats>>,
 }
 
 impl LinkThread {
@@ -115,35 +117,27 @@ impl LinkThread {
         let (stop, stopped) = oneshot::channel();
         let (tell, told) = oneshot::channel();
         let thread = std::thread::Builder::new().name("link".into()).spawn(move || {
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                Ok(runtime) => runtime,
-                Err(error) => return unable(tell, error),
-            };
-            runtime.block_on(async {
-                let mut link = match BadLink::bind(&[FREE_PORT], target, config) {
-                    Ok(link) => link,
-                    Err(error) => return unable(tell, error),
-                };
-                let _ = tell.send(Ok(link.local_addr()));
+            OnTokio::run(|_| async {
+                let mut link = BadLink::bind(&[FREE_PORT], target, config)?;
+                let _ = tell.send(link.local_addr());
                 tokio::select! {
                     _ = link.run() => {}
                     _ = stopped => {}
                 }
-                link.stats()
-            })
+                Ok(link.stats())
+            })?
         })?;
-        let entrance = told.await.map_err(io::Error::other)??;
+        let Ok(entrance) = told.await else {
+            // It has ended already.
+            let error = thread.join().map(Result::err).ok().flatten();
+            return Err(error.unwrap_or_else(|| io::Error::other("its thread has failed")));
+        };
         Ok(Self { entrance, stop, thread })
     }
 
     /// Ends the link; what became of all datagrams.
     pub(super) fn stop(self) -> BadLinkStats {
         let _ = self.stop.send(());
-        self.thread.join().unwrap_or_default()
+        self.thread.join().ok().and_then(Result::ok).unwrap_or_default()
     }
-}
-
-fn unable(tell: oneshot::Sender<io::Result<SocketAddr>>, error: io::Error) -> BadLinkStats {
-    let _ = tell.send(Err(error));
-    BadLinkStats::default()
 }

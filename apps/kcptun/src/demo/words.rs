@@ -68,17 +68,6 @@ pub(super) fn commands(options: &Options, key: &str) -> Vec<String> {
     all
 }
 
-/// A key of 160 random bits, in letters and digits that need no quotes.
-///
-/// # Errors
-/// When the system has no random bytes to give.
-pub(super) fn fresh_key() -> Result<String, getrandom::Error> {
-    const LETTERS: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut random = [0; 32];
-    getrandom::fill(&mut random)?;
-    Ok(random.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,14 +92,6 @@ mod tests {
         ] {
             assert_eq!(rate(bits), text);
         }
-    }
-
-    #[test]
-    fn keys_are_fresh_and_plain() {
-        let [one, other] = [fresh_key().unwrap(), fresh_key().unwrap()];
-        assert_ne!(one, other);
-        assert_eq!(one.len(), 32);
-        assert!(one.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the service says first.
@@ -98,17 +99,15 @@ struct Service {
 }
 
 impl Service {
-    async fn run(&self) -> io::Result<()> {
+    async fn run(mut self) -> io::Result<()> {
         self.tcp.set_nodelay(true)?;
-        self.write(GREETING).await?;
+        self.tcp.write_all(GREETING).await?;
         loop {
             let mut bytes = [0; Command::LEN];
-            if !self.read_whole(&mut bytes).await? {
-                return Ok(());
-            }
+            self.tcp.read_exact(&mut bytes).await?;
             let time = |millis| Duration::from_millis(millis).min(LONGEST);
             match Command::parse(&bytes) {
-                Some(Command::Ping(_)) => self.write(&bytes).await?,
+                Some(Command::Ping(_)) => self.tcp.write_all(&bytes).await?,
                 Some(Command::Give(millis)) => return self.give(time(millis)).await,
                 Some(Command::Take(millis)) => return self.take(time(millis)).await,
                 None => {
@@ -119,59 +118,25 @@ impl Service {
         }
     }
 
-    async fn give(&self, time: Duration) -> io::Result<()> {
+    async fn give(&mut self, time: Duration) -> io::Result<()> {
         let end = Instant::now() + time;
         while Instant::now() < end {
-            self.write(&self.random).await?;
+            self.tcp.write_all(&self.random).await?;
         }
         Ok(())
     }
 
-    async fn take(&self, time: Duration) -> io::Result<()> {
+    async fn take(&mut self, time: Duration) -> io::Result<()> {
         let (end, mut total) = (Instant::now() + time, 0u64);
         let mut chunk = vec![0; CHUNK];
         let mut reports = tokio::time::interval(REPORT);
         while Instant::now() < end {
             tokio::select! {
-                _ = reports.tick() => self.write(&total.to_le_bytes()).await?,
-                count = self.read(&mut chunk) => match count? {
+                _ = reports.tick() => self.tcp.write_all(&total.to_le_bytes()).await?,
+                count = self.tcp.read(&mut chunk) => match count? {
                     0 => return Ok(()),
                     count => total += count as u64,
                 },
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads what is there; 0 is the end.
-    async fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            self.tcp.readable().await?;
-            match self.tcp.try_read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                result => return result,
-            }
-        }
-    }
-
-    /// `false`: the end came first.
-    async fn read_whole(&self, mut buffer: &mut [u8]) -> io::Result<bool> {
-        while !buffer.is_empty() {
-            match self.read(buffer).await? {
-                0 => return Ok(false),
-                count => buffer = &mut buffer[count..],
-            }
-        }
-        Ok(true)
-    }
-
-    async fn write(&self, mut data: &[u8]) -> io::Result<()> {
-        while !data.is_empty() {
-            self.tcp.writable().await?;
-            match self.tcp.try_write(data) {
-                Ok(count) => data = &data[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
             }
         }
         Ok(())

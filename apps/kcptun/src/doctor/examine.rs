@@ -4,19 +4,19 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kcptun_async::PacketCipher;
 use kcptun_net::BufferSizes;
-use kcptun_tunnel::crypt::CipherKind;
 use smux_proto::wire::Version;
 use tokio::task::JoinSet;
 
 use super::answer::GREETING;
+use super::facts::{Facts, Flow};
 use super::findings::{Finding, Verdict, loss, megabits, millis, share};
 use super::options::Options;
 use super::prober::{PathMtu, Prober, Reached, Survey, answers};
 use super::session::{Session, Target, Throughput, Understanding};
+use super::ways::Way;
 use super::{Subject, advice};
-use crate::config::{ClientConfig, Crypt, Parsed};
+use crate::config::{ClientConfig, Parsed};
 use crate::terminal::Screen;
 use crate::{RunError, settings};
 
@@ -29,8 +29,6 @@ const SPACING: Duration = Duration::from_millis(50);
 /// Probes for round trip and loss, and how many when it shall be quick.
 const PROBES: u32 = 120;
 const FEW_PROBES: u32 = 40;
-/// The key that both ends of the original use when none is given (spelled so).
-const DEFAULT_KEY: &[u8] = b"it's a secrect";
 
 /// Looks at everything; whether the tunnel is usable.
 pub(super) async fn examine(
@@ -455,204 +453,5 @@ impl Table<'_> {
         }
         self.show(if is_full { Verdict::Warn } else { Verdict::Ok }, about, text);
         Some(Flow { rate: measured.rate, is_full })
-    }
-}
-
-/// A way to speak to a server.
-#[derive(Debug, Clone, Copy)]
-struct Way {
-    crypt: &'static str,
-    compression: bool,
-    version: Version,
-    has_default_key: bool,
-}
-
-impl Way {
-    /// All but the one of `config`; those that differ less come first.
-    fn others(config: &ClientConfig, subject: &Subject) -> Vec<Self> {
-        let given = Self {
-            crypt: config.common.crypt.name(),
-            compression: subject.tunnel.compression,
-            version: subject.tunnel.smux.version,
-            has_default_key: false,
-        };
-        let other_version = match given.version {
-            Version::V1 => Version::V2,
-            Version::V2 => Version::V1,
-        };
-        let recompressed = Self { compression: !given.compression, ..given };
-        let mut ways = vec![
-            recompressed,
-            Self { version: other_version, ..given },
-            Self { version: other_version, ..recompressed },
-            Self { has_default_key: true, ..given },
-        ];
-        for way in [given, recompressed] {
-            let others = Crypt::NAMES.into_iter().filter(|&name| name != given.crypt);
-            ways.extend(others.map(|crypt| Self { crypt, ..way }));
-        }
-        ways
-    }
-
-    fn subject(self, config: &ClientConfig, given: &Subject) -> Option<Subject> {
-        let key = if self.has_default_key { DEFAULT_KEY } else { config.common.key.as_bytes() };
-        let cipher = PacketCipher::new(CipherKind::from_name(self.crypt)?, key).ok()?;
-        let mut subject = Subject { cipher, ..given.clone() };
-        subject.tunnel.compression = self.compression;
-        subject.tunnel.smux.version = self.version;
-        Some(subject)
-    }
-
-    /// In what it differs.
-    fn describe(self, config: &ClientConfig) -> String {
-        let common = &config.common;
-        let mut parts = Vec::new();
-        if self.has_default_key {
-            parts.push("to the published default key".to_owned());
-        }
-        if self.crypt != common.crypt.name() {
-            parts.push(format!("to --crypt {}", self.crypt));
-        }
-        if self.compression != common.compression {
-            let nocomp = if self.compression { "without --nocomp" } else { "with --nocomp" };
-            parts.push(nocomp.to_owned());
-        }
-        if self.version.number() != common.smux_version.number() {
-            parts.push(format!("to --smuxver {}", self.version.number()));
-        }
-        format!("the server answers {}: use the same at both ends", parts.join(" and "))
-    }
-}
-
-/// Throughput of one way.
-#[derive(Debug, Clone, Copy)]
-struct Flow {
-    /// Bytes per second.
-    rate: f64,
-    /// Whether the window was what limited it.
-    is_full: bool,
-}
-
-/// What the advice is made from.
-#[derive(Debug)]
-struct Facts {
-    mtu: usize,
-    send_window: u64,
-    receive_window: u64,
-    fec: Option<(u32, u32)>,
-    socket_buffer: u64,
-    granted: Option<BufferSizes>,
-    round_trip: Option<Duration>,
-    loss: f64,
-    passes: Option<usize>,
-    /// Whether packets of the mtu given arrive.
-    has_mtu: bool,
-    down: Option<Flow>,
-    up: Option<Flow>,
-}
-
-impl Facts {
-    fn new(config: &ClientConfig) -> Self {
-        let common = &config.common;
-        Self {
-            mtu: usize::from(common.mtu),
-            send_window: u64::from(common.send_window),
-            receive_window: u64::from(common.receive_window),
-            fec: common.fec.map(|shape| (u32::from(shape.data), u32::from(shape.parity))),
-            socket_buffer: u64::from(common.socket_buffer),
-            granted: None,
-            round_trip: None,
-            loss: 0.0,
-            passes: None,
-            has_mtu: true,
-            down: None,
-            up: None,
-        }
-    }
-
-    /// The flags to use.
-    fn advice(&self) -> Vec<String> {
-        let Some(round_trip) = self.round_trip else { return Vec::new() };
-        let mtu = self.passes.map_or(self.mtu, |passes| passes.min(self.mtu));
-        let parity = advice::parity(self.loss);
-        let fec = match self.fec {
-            // What is there is enough, or nothing is lost and nothing was asked for.
-            Some((data, given)) if given * 10 >= parity * data => (data, given),
-            None if parity == 0 => (0, 0),
-            _ => (10, parity),
-        };
-        let fastest = [self.down, self.up].into_iter().flatten().map(|flow| flow.rate);
-        let buffer = advice::socket_buffer(fastest.fold(0.0, f64::max)).max(self.socket_buffer);
-        let window = |flow: Option<Flow>, given: u64| match flow {
-            Some(Flow { is_full: true, .. }) => (given * 2).min(65_520),
-            Some(Flow { rate, .. }) => advice::window(rate, round_trip, mtu),
-            None => given,
-        };
-        let (down, up) =
-            (window(self.down, self.receive_window), window(self.up, self.send_window));
-        let mut lines = vec![
-            "\n  set at both ends    ".to_owned()
-                + &format!(
-                    "--mtu {mtu} --datashard {} --parityshard {} --sockbuf {buffer}",
-                    fec.0, fec.1
-                ),
-            format!("  and at the client   --rcvwnd {down} --sndwnd {up}"),
-            format!("  and at the server   --rcvwnd {up} --sndwnd {down}"),
-        ];
-        if self.down.is_none() {
-            let each = advice::window(12.5e6, round_trip, mtu);
-            lines.push(format!(
-                "  windows             for 100 Mbit/s at {} they need {each} packets; less, less",
-                millis(round_trip)
-            ));
-        } else if self.down.is_some_and(|it| it.is_full) || self.up.is_some_and(|it| it.is_full) {
-            lines.push("  then measure again: a window was what limited the throughput".to_owned());
-        }
-        lines
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Outcome;
-
-    fn facts(words: &str) -> Facts {
-        let none = |_: &str| None;
-        let words = words.split_whitespace();
-        let Ok(Outcome::Run(parsed)) = ClientConfig::parse(words, &none) else { panic!() };
-        let round_trip = Some(Duration::from_millis(100));
-        Facts { round_trip, ..Facts::new(&parsed.config) }
-    }
-
-    #[test]
-    fn advice_keeps_what_is_enough() {
-        let text = facts("--datashard 20 --parityshard 6").advice().join("\n");
-        for flags in [
-            "both ends    --mtu 1350 --datashard 20 --parityshard 6 --sockbuf 4194304",
-            "client   --rcvwnd 512 --sndwnd 128",
-            "server   --rcvwnd 128 --sndwnd 512",
-            "100 Mbit/s at 100 ms",
-        ] {
-            assert!(text.contains(flags), "{flags}: {text}");
-        }
-    }
-
-    #[test]
-    fn advice_changes_what_is_not() {
-        let facts = Facts {
-            loss: 0.1,
-            passes: Some(1252),
-            down: Some(Flow { rate: 6.25e6, is_full: false }),
-            up: Some(Flow { rate: 1e6, is_full: true }),
-            ..facts("--datashard 0 --sndwnd 256")
-        };
-        let text = facts.advice().join("\n");
-        for flags in ["--mtu 1252 --datashard 10 --parityshard 4", "--sndwnd 512", "measure again"]
-        {
-            assert!(text.contains(flags), "{flags}: {text}");
-        }
-        let window = advice::window(6.25e6, Duration::from_millis(100), 1252);
-        assert!(text.contains(&format!("client   --rcvwnd {window}")), "{text}");
     }
 }

@@ -9,19 +9,22 @@
 //! | whether the server answers, round trip, loss, path MTU | single KCP segments, each sent once | `talk`, `prober` |
 //! | compression, smux version, target | a session with a stream | `session` |
 //! | throughput | `kcptun doctor --answer` as the server's target | `session`, `answer` |
-//! | flag values | | `advice` |
+//! | settings that a silent server may have | single segments in all other ways | `ways` |
+//! | flag values | | `facts`, `advice` |
 //!
 //! `options` has the flags, `line` the socket, `findings` the table, `examine` the order of it all.
 
 mod advice;
 mod answer;
 mod examine;
+mod facts;
 mod findings;
 mod line;
 mod options;
 mod prober;
 mod session;
 mod talk;
+mod ways;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -31,10 +34,9 @@ use kcptun_async::{Config, PacketCipher, SocketConfig};
 use kcptun_net::address::HostPort;
 use tokio::net::TcpListener;
 
-use self::options::{Asked, Options, PROGRAM};
-use crate::config::{ClientConfig, Outcome};
+use self::options::{Asked, PROGRAM};
 use crate::terminal::{Screen, refuse, usage};
-use crate::{RunError, on_tokio};
+use crate::{RunError, front, on_tokio};
 
 /// Runs the command with its `arguments` (without the names of program and command).
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -42,36 +44,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(asked) => asked,
         Err(error) => return usage(PROGRAM, &error),
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(PROGRAM, &format_args!("the runtime cannot start: {error}")),
-    };
-    let result = match asked {
-        Asked::Answer(address) => runtime.block_on(answer(&address)).map(|()| true),
-        Asked::Examine(options) => return examine(&runtime, options),
-    };
-    match result {
-        Ok(_) => ExitCode::SUCCESS,
-        Err(error) => refuse(PROGRAM, &error),
-    }
-}
-
-/// Looks at the tunnel.
-fn examine(runtime: &tokio::runtime::Runtime, options: Options) -> ExitCode {
-    let asked = ClientConfig::parse(options.client.clone(), &|name| std::env::var_os(name));
-    let parsed = match asked {
-        Ok(Outcome::Run(parsed)) => parsed,
-        Ok(Outcome::Print(text)) => {
-            Screen::plain().line(text.trim_end());
-            return ExitCode::SUCCESS;
+    let is_usable = match asked {
+        Asked::Answer(address) => {
+            front::run(PROGRAM, answer(&address)).map(|done| done.map(|()| true))
         }
-        Err(problems) => return refuse(PROGRAM, &problems),
+        Asked::Examine(options) => front::client(PROGRAM, &options.client).and_then(|parsed| {
+            front::run(PROGRAM, examine::examine(&options, &parsed, &mut Screen::new()))
+        }),
     };
-    let mut screen = Screen::new();
-    match runtime.block_on(examine::examine(&options, &parsed, &mut screen)) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => refuse(PROGRAM, &error),
+    match is_usable {
+        Ok(Ok(true)) => ExitCode::SUCCESS,
+        Ok(Ok(false)) => ExitCode::FAILURE,
+        Ok(Err(error)) => refuse(PROGRAM, &error),
+        Err(status) => status,
     }
 }
 

@@ -3,10 +3,10 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, Command, value_parser};
+use clap::{Command, value_parser};
 use kcptun_net::address::HostPort;
 
-use crate::front;
+use crate::front::{self, option};
 
 /// The name of the program in messages.
 pub(super) const PROGRAM: &str = "kcptun doctor";
@@ -39,7 +39,7 @@ pub(super) struct Options {
     pub(super) time: Duration,
     /// Without throughput, and with fewer probes.
     pub(super) is_quick: bool,
-    /// For `ClientConfig::parse`.
+    /// For [`front::client`].
     pub(super) client: Vec<OsString>,
 }
 
@@ -66,29 +66,16 @@ impl Asked {
 }
 
 fn command() -> Command {
-    let text = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
-    Command::new(PROGRAM)
-        .bin_name(PROGRAM)
-        .about(ABOUT)
-        .after_help(NOTES)
-        .override_usage(
-            "kcptun doctor [OPTIONS] FLAGS OF THE CLIENT\n       kcptun doctor --answer ADDRESS",
-        )
+    let usage = "[OPTIONS] FLAGS OF THE CLIENT\n       kcptun doctor --answer ADDRESS";
+    front::command(PROGRAM, ABOUT, NOTES, usage)
         .arg(
-            text("seconds", "N", "how long to measure throughput each way (1 to 60)")
+            option("seconds", "N", "how long to measure throughput each way (1 to 60)")
                 .default_value("5")
                 .value_parser(value_parser!(u64).range(1..=60)),
         )
+        .arg(front::switch("quick", "no throughput, fewer probes"))
         .arg(
-            Arg::new("quick")
-                .long("quick")
-                .action(ArgAction::SetTrue)
-                .help("no throughput, fewer probes"),
-        )
-        .arg(
-            text("answer", "ADDRESS", "be the target that measurements need (host:port)")
+            option("answer", "ADDRESS", "be the target that measurements need (host:port)")
                 .value_parser(|text: &str| text.parse::<HostPort>()),
         )
 }

@@ -102,7 +102,7 @@ impl Session {
                 {
                     break Understanding::Agrees(Target::Ends);
                 }
-                Some(Event::Closed(reason)) => break Understanding::Differs(reason.hint()),
+                Some(Event::Closed { reason, .. }) => break Understanding::Differs(reason.hint()),
                 Some(_) => {}
                 // Something of the server's came, and nothing of the target's with it.
                 None if self.frames_in() > 0 && now() - start > KEEPALIVE * 3 => {
@@ -160,7 +160,7 @@ impl Session {
             }
             meter.add(count as u64);
             meter.note(self.round_trip());
-            if matches!(event, Some(Event::Closed(_) | Event::Finished(_) | Event::Ended(_))) {
+            if matches!(event, Some(Event::Closed { .. } | Event::Finished(_) | Event::Ended(_))) {
                 break;
             }
         }
@@ -197,7 +197,7 @@ impl Session {
                 told = told.max(total);
             }
             meter.note(self.round_trip());
-            if matches!(event, Some(Event::Closed(_) | Event::Finished(_) | Event::Ended(_))) {
+            if matches!(event, Some(Event::Closed { .. } | Event::Finished(_) | Event::Ended(_))) {
                 break;
             }
         }
@@ -286,7 +286,7 @@ impl Session {
         loop {
             self.endpoint.handle_timeout(now());
             if let Some((_, event)) = self.endpoint.poll_event() {
-                if let Event::Closed(reason) = event {
+                if let Event::Closed { reason, .. } = event {
                     self.closed = Some(reason);
                 }
                 return Ok(Some(event));

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant};
 
 pub use relay::{BadLink, BadLinkConfig, BadLinkStats};
 
-use crate::on_tokio;
 use crate::terminal::{Screen, refuse, usage};
+use crate::{front, on_tokio};
 use options::{Options, PROGRAM};
 
 /// Time between two lines of counters.
@@ -33,11 +33,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(options) => options,
         Err(error) => return usage(PROGRAM, &error),
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(serve(options)),
-        Err(error) => refuse(PROGRAM, &format_args!("the runtime cannot start: {error}")),
-    }
+    front::run(PROGRAM, serve(options)).unwrap_or_else(|status| status)
 }
 
 async fn serve(options: Options) -> ExitCode {

@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Arg, Command, value_parser};
+use clap::{Command, value_parser};
 use kcptun_link::LinkConfig;
 use kcptun_net::address::HostPort;
 
 use super::BadLinkConfig;
+use crate::front::{self, option};
 
 /// The name of the program in messages.
 pub(super) const PROGRAM: &str = "kcptun link";
@@ -66,22 +67,15 @@ impl Options {
 }
 
 fn command() -> Command {
-    let text = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
-    let link = |name, help| text(name, "LINK", help).value_parser(link);
-    Command::new(PROGRAM)
-        .bin_name(PROGRAM)
-        .about(ABOUT)
-        .after_help(NOTES)
-        .override_usage("kcptun link --listen ADDRESS --to ADDRESS [--link LINK] [OPTIONS]")
+    let link = |name, help| option(name, "LINK", help).value_parser(link);
+    front::command(PROGRAM, ABOUT, NOTES, "--listen ADDRESS --to ADDRESS [--link LINK] [OPTIONS]")
         .arg(
-            text("listen", "ADDRESS", "receive UDP here (host:port, :port for all addresses)")
+            option("listen", "ADDRESS", "receive UDP here (host:port, :port for all addresses)")
                 .default_value(":4000")
                 .value_parser(|text: &str| text.parse::<HostPort>()),
         )
         .arg(
-            text("to", "ADDRESS", "send on to this UDP address (host:port)")
+            option("to", "ADDRESS", "send on to this UDP address (host:port)")
                 .required(true)
                 .value_parser(target),
         )
@@ -89,17 +83,17 @@ fn command() -> Command {
         .arg(link("there", "the way to the target, instead of --link"))
         .arg(link("back", "the way back to the clients, instead of --link"))
         .arg(
-            text("seed", "N", "same seed and traffic, same fate (0 to 18446744073709551615)")
+            option("seed", "N", "same seed and traffic, same fate (0 to 18446744073709551615)")
                 .default_value("1")
                 .value_parser(value_parser!(u64)),
         )
         .arg(
-            text("clients", "N", "clients at once (1 to 1024)")
+            option("clients", "N", "clients at once (1 to 1024)")
                 .default_value("256")
                 .value_parser(value_parser!(u64).range(1..=1024)),
         )
         .arg(
-            text("idle", "SECONDS", "forget a silent client after this long (1 to 86400)")
+            option("idle", "SECONDS", "forget a silent client after this long (1 to 86400)")
                 .default_value("300")
                 .value_parser(value_parser!(u64).range(1..=86_400)),
         )

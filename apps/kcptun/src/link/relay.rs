@@ -8,7 +8,7 @@ use std::time::Duration;
 use kcptun_async::now;
 use kcptun_async::runtime::{Runtime as _, Timer as _, Udp};
 use kcptun_link::{Link, LinkConfig, LinkStats};
-use kcptun_net::{ReceiveBuffers, Received, SocketConfig, UdpSocket};
+use kcptun_net::{ReceiveBuffers, Received, SocketConfig, UdpSocket, bind_first};
 use kcptun_tokio::{Tokio, TokioTimer, TokioUdp};
 use proto_base::Instant;
 
@@ -117,7 +117,8 @@ impl BadLink {
             receive_buffer: SOCKET_BUFFER,
             ..SocketConfig::default()
         };
-        let clients = bind_first(listen, &socket)?;
+        let clients =
+            bind_first(listen.iter().copied(), |address| UdpSocket::bind(address, &socket))?;
         Ok(Self {
             local: clients.local_addr()?,
             clients: Tokio.udp(clients)?,
@@ -353,17 +354,4 @@ fn send_empty(socket: &UdpSocket, to: SocketAddr) -> io::Result<usize> {
         }
         (None, to) => io.send_to(&[], to),
     }
-}
-
-/// Binds the first address that this machine has.
-fn bind_first(addresses: &[SocketAddr], config: &SocketConfig) -> io::Result<UdpSocket> {
-    let mut bound = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    for &address in addresses {
-        bound = UdpSocket::bind(address, config);
-        match &bound {
-            Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
-            _ => break,
-        }
-    }
-    bound
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 
 /// Bytes moved at a time: many connections, a little on each.
@@ -14,7 +15,7 @@ pub(super) async fn serve(listener: TcpListener) {
             Ok((tcp, _)) => {
                 tokio::task::spawn_local(async move {
                     // How it ended is seen by who waits for the bytes.
-                    let _ = echo(&tcp).await;
+                    let _ = echo(tcp).await;
                 });
             }
             // Out of file descriptors, mostly: connections that end make room.
@@ -23,29 +24,16 @@ pub(super) async fn serve(listener: TcpListener) {
     }
 }
 
-async fn echo(tcp: &TcpStream) -> io::Result<()> {
-    let mut chunk = Vec::new();
+async fn echo(mut tcp: TcpStream) -> io::Result<()> {
     loop {
+        // While nothing comes, a connection holds no memory of ours.
         tcp.readable().await?;
-        chunk.resize(CHUNK, 0);
-        let count = match tcp.try_read(&mut chunk) {
+        let mut chunk = Vec::with_capacity(CHUNK);
+        match tcp.try_read_buf(&mut chunk) {
             Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                // While nothing comes, a connection holds no memory of ours.
-                chunk = Vec::new();
-                continue;
-            }
+            Ok(_) => tcp.write_all(&chunk).await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(error) => return Err(error),
-        };
-        let mut rest = &chunk[..count];
-        while !rest.is_empty() {
-            tcp.writable().await?;
-            match tcp.try_write(rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
         }
     }
 }

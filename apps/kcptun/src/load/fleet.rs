@@ -187,7 +187,7 @@ impl Fleet {
                 Event::Failed(_) | Event::Ended(_) => self.break_stream(number),
                 Event::Suspect => self.set_silent(number, true),
                 Event::Recovered => self.set_silent(number, false),
-                Event::Closed(_) => {
+                Event::Closed { .. } => {
                     self.set_silent(number, false);
                     self.by_key.remove(&key);
                     self.tally.lost += 1;

@@ -29,16 +29,15 @@ use self::fleet::{Fleet, Plan};
 use self::options::{Options, PROGRAM};
 use self::process::Usage;
 use self::report::{Outcome, Sample};
-use crate::config::{ClientConfig, Outcome as Asked};
+use crate::config::{ClientConfig, Parsed};
 use crate::terminal::{Screen, refuse, usage};
-use crate::{RunError, on_tokio, settings};
+use crate::{RunError, front, on_tokio, settings};
 
 /// Time between two openings.
 const OPENING: Duration = Duration::from_millis(10);
 /// Time that the last sessions have to carry their bytes, before the stay begins.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Files that a process needs beside the sockets of the sessions.
-#[cfg(unix)]
 const OTHER_FILES: u64 = 64;
 
 /// Runs the command with its `arguments` (without the names of program and command).
@@ -47,37 +46,29 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(options) => options,
         Err(error) => return usage(PROGRAM, &error),
     };
-    let asked = ClientConfig::parse(options.client.clone(), &|name| std::env::var_os(name));
-    let config = match asked {
-        Ok(Asked::Run(parsed)) => parsed.config,
-        Ok(Asked::Print(text)) => {
-            Screen::plain().line(text.trim_end());
-            return ExitCode::SUCCESS;
-        }
-        Err(problems) => return refuse(PROGRAM, &problems),
+    let parsed = match front::client(PROGRAM, &options.client) {
+        Ok(parsed) => parsed,
+        Err(status) => return status,
     };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return refuse(PROGRAM, &format_args!("the runtime cannot start: {error}")),
-    };
-    let mut screen = Screen::new();
-    let all = LocalSet::new();
-    match all.block_on(&runtime, measure(&options, &config, &mut screen)) {
-        Ok(outcome) if outcome.is_good(options.sessions) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
-        Err(error) => refuse(PROGRAM, &error),
+    let run =
+        async { LocalSet::new().run_until(measure(&options, &parsed, &mut Screen::new())).await };
+    match front::run(PROGRAM, run) {
+        Ok(Ok(outcome)) if outcome.is_good(options.sessions) => ExitCode::SUCCESS,
+        Ok(Ok(_)) => ExitCode::FAILURE,
+        Ok(Err(error)) => refuse(PROGRAM, &error),
+        Err(status) => status,
     }
 }
 
 /// The whole run.
 async fn measure(
     options: &Options,
-    config: &ClientConfig,
+    parsed: &Parsed<ClientConfig>,
     screen: &mut Screen,
 ) -> Result<Outcome, RunError> {
     let stop = on_tokio::stop_signal();
-    raise_limit(options)?;
-    let plan = plan(options, config)?;
+    allow_files(options)?;
+    let plan = plan(options, &parsed.config)?;
     if let Some(address) = options.target {
         let failed = |error| RunError::new(format!("--target-listen {address}: {error}"));
         let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -90,6 +81,9 @@ async fn measure(
         None => None,
     };
     screen.line(report::greeting(options, &plan));
+    for warning in &parsed.warnings {
+        screen.line(format_args!("  warning: {warning}"));
+    }
     let fleet = Fleet::new(plan, options.sessions).map_err(RunError::new)?;
     let mut load = Load {
         fleet: Rc::new(RefCell::new(fleet)),
@@ -129,32 +123,14 @@ fn plan(options: &Options, config: &ClientConfig) -> Result<Plan, RunError> {
 ///
 /// # Errors
 /// When the system does not allow it.
-#[cfg(unix)]
-fn raise_limit(options: &Options) -> Result<(), RunError> {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
+fn allow_files(options: &Options) -> Result<(), RunError> {
     // A stream that stays open is a connection to our target, too; others come and go.
     let stays = options.target.is_some() && (options.hold || options.rate.is_some());
     let needed = u64::from(options.sessions) * (1 + u64::from(stays)) + OTHER_FILES;
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    // To pass the hard limit is a right of root's.
-    let maximum = limit.maximum.map(|maximum| maximum.max(needed));
-    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum }).map_err(|_| {
-        RunError::new(format!(
-            "--sessions {}: that takes {needed} files, and {} are allowed here; raise `ulimit -n`, \
-             or share them among several runs",
-            options.sessions,
-            limit.maximum.unwrap_or_default()
-        ))
+    kcptun_net::allow_files(needed).map_err(|few| {
+        let sessions = options.sessions;
+        RunError::new(format!("--sessions {sessions}: {few}, or share them among several runs"))
     })
-}
-
-#[cfg(not(unix))]
-fn raise_limit(_: &Options) -> Result<(), RunError> {
-    Ok(())
 }
 
 /// A run under way.

@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{ArgMatches, Command, value_parser};
 
-use crate::front;
+use crate::front::{self, option};
 
 /// The name of the program in messages.
 pub(super) const PROGRAM: &str = "kcptun load";
@@ -43,7 +43,7 @@ pub(super) struct Options {
     pub(super) hold: bool,
     pub(super) server_pid: Option<u32>,
     pub(super) target: Option<SocketAddr>,
-    /// For `ClientConfig::parse`.
+    /// For [`front::client`].
     pub(super) client: Vec<OsString>,
 }
 
@@ -77,27 +77,21 @@ fn get<T: Copy + Send + Sync + 'static>(found: &ArgMatches, name: &str) -> Optio
 }
 
 fn command() -> Command {
-    let text = |name: &'static str, value: &'static str, help: &'static str| {
-        Arg::new(name).long(name).value_name(value).help(help)
-    };
-    Command::new(PROGRAM)
-        .bin_name(PROGRAM)
-        .about(ABOUT)
-        .after_help(NOTES)
-        .override_usage("kcptun load --sessions N --remote HOST:PORT [OPTIONS] [FLAGS OF A CLIENT]")
+    let usage = "--sessions N --remote HOST:PORT [OPTIONS] [FLAGS OF A CLIENT]";
+    front::command(PROGRAM, ABOUT, NOTES, usage)
         .arg(
-            text("sessions", "N", "sessions to open (1 to 1000000)")
+            option("sessions", "N", "sessions to open (1 to 1000000)")
                 .default_value("1000")
                 .value_parser(value_parser!(u32).range(1..=1_000_000)),
         )
-        .arg(text("remote", "HOST:PORT", "the server; the same as --remoteaddr"))
+        .arg(option("remote", "HOST:PORT", "the server; the same as --remoteaddr"))
         .arg(
-            text("open-rate", "N", "sessions to open each second (1 to 100000)")
+            option("open-rate", "N", "sessions to open each second (1 to 100000)")
                 .default_value("1000")
                 .value_parser(value_parser!(u32).range(1..=100_000)),
         )
         .arg(
-            text(
+            option(
                 "bytes",
                 "N",
                 "bytes that each session carries once, there and back (1 to 16777216)",
@@ -106,26 +100,21 @@ fn command() -> Command {
             .value_parser(value_parser!(u64).range(1..=16_777_216)),
         )
         .arg(
-            text("rate", "RATE", "what each session goes on sending, such as 50kbit")
+            option("rate", "RATE", "what each session goes on sending, such as 50kbit")
                 .value_parser(bytes_per_second),
         )
         .arg(
-            text("time", "TIME", "how long to stay once all are open, such as 60s or 10m")
+            option("time", "TIME", "how long to stay once all are open, such as 60s or 10m")
                 .default_value("60s")
                 .value_parser(time),
         )
+        .arg(front::switch("hold", "keep the streams open while they are idle"))
         .arg(
-            Arg::new("hold")
-                .long("hold")
-                .action(ArgAction::SetTrue)
-                .help("keep the streams open while they are idle"),
-        )
-        .arg(
-            text("server-pid", "PID", "watch this process: memory, CPU and wake-ups (Linux)")
+            option("server-pid", "PID", "watch this process: memory, CPU and wake-ups (Linux)")
                 .value_parser(value_parser!(u32)),
         )
         .arg(
-            text("target-listen", "ADDRESS", "be the server's target, too: send back what comes")
+            option("target-listen", "ADDRESS", "be the server's target, too: send back what comes")
                 .value_parser(value_parser!(SocketAddr)),
         )
 }

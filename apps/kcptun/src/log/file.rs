@@ -41,6 +41,11 @@ impl LogFile {
         }
     }
 
+    /// Whether the name is still to be opened again: lines go to the file that had it before.
+    pub(super) fn is_stale(&self) -> bool {
+        self.is_stale
+    }
+
     /// Writes a line, which ends in a newline. What to tell the user, if that fails for the first
     /// time.
     pub(super) fn write_line(&mut self, line: &str) -> Option<String> {

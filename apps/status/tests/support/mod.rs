@@ -16,7 +16,7 @@ use kcptun_async::{
     CipherKind, Client, ClientSettings, Config, PacketCipher, PolicyConfig, Runtime, Server,
     ServerSettings, SocketConfig, Stream,
 };
-use kcptun_status::{Addresses, Program, Side, start};
+use kcptun_status::{Addresses, Program, Side};
 
 /// Bytes that went through each stream, and back.
 pub const CARRIED: usize = 100_000;
@@ -32,6 +32,8 @@ pub struct Site {
     pub server: String,
     /// The server's profiles alone.
     pub pprof: String,
+    /// The same on a listener that was added later.
+    pub more: String,
 }
 
 impl Site {
@@ -88,15 +90,25 @@ async fn run<R: Runtime>(runtime: R, tell: mpsc::Sender<Site>) {
     let any = || Some("127.0.0.1:0".parse().unwrap());
     let program = |side| Program::new(side, "1.2 \"three\"").with_settings([("mode", "fast")]);
     let both = Addresses { status: any(), pprof: any() };
-    let bound = start(&runtime, both, program(Side::Client), Arc::new(client)).await.unwrap();
+    let site = kcptun_status::Site::new(program(Side::Client), Arc::new(client));
+    let bound = site.listen(&runtime, both).await.unwrap();
     assert!(bound.len() == 1 && bound[0].status && bound[0].pprof && bound[0].is_local);
     let client = bound[0].address.clone();
     // Two spellings of the address: two listeners.
     let apart = Addresses { status: any(), pprof: Some("localhost:0".parse().unwrap()) };
-    let bound = start(&runtime, apart, program(Side::Server), server).await.unwrap();
+    let site = kcptun_status::Site::new(program(Side::Server), server);
+    let bound = site.listen(&runtime, apart).await.unwrap();
     let [status, pprof] = bound.as_slice() else { panic!("{bound:?}") };
     assert!(status.status && !status.pprof && pprof.pprof && !pprof.status);
-    let site = Site { client, server: status.address.clone(), pprof: pprof.address.clone() };
+    // One more, asked for by itself.
+    let more = site.listen(&runtime, Addresses { pprof: any(), status: None }).await.unwrap();
+    let [more] = more.as_slice() else { panic!("{more:?}") };
+    let site = Site {
+        client,
+        server: status.address.clone(),
+        pprof: pprof.address.clone(),
+        more: more.address.clone(),
+    };
     tell.send(site).unwrap();
     std::future::pending::<()>().await;
     drop(streams);
@@ -170,7 +182,10 @@ impl Connection {
 
     /// Whether the other side has ended the connection, waiting for it.
     pub fn is_ended(&mut self) -> bool {
-        !matches!(self.0.read(&mut [0]), Ok(1))
+        match self.0.read(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 
     /// Reads an answer; that to a HEAD request has no body.

@@ -21,6 +21,8 @@ fn the_package_is_installed_used_and_removed() {
     for side in ["server", "client"] {
         let example = format!("/usr/share/doc/kcptun-rs/examples/{side}.json");
         let text = ends.put_into(&machine.read(&example));
+        assert!(text.contains("put here what `kcptun keygen` prints"), "{text}");
+        let text = text.replace("put here what `kcptun keygen` prints", "a key of its own");
         machine.write(&format!("/etc/kcptun/{side}.json"), &text);
     }
     machine.shell("chmod 600 /etc/kcptun/*.json");
@@ -37,6 +39,19 @@ fn the_package_is_installed_used_and_removed() {
     let files =
         machine.shell("dpkg --listfiles kcptun-rs | while read f; do [ -d $f ] || echo $f; done");
     assert!(files.lines().count() > 10, "{files}");
+    // What an administrator and systemd make for an instance: `systemctl enable`, and the folders
+    // of a unit with DynamicUser= and LogsDirectory=.
+    let wants = "/etc/systemd/system/multi-user.target.wants";
+    let logs = ["/var/log/private/kcptun-server", "/var/log/kcptun-server"];
+    machine.shell("systemctl --root=/ enable kcptun-server@server kcptun-client@client");
+    machine.shell(&format!(
+        "[ -L {wants}/kcptun-server@server.service ] && [ -L {wants}/kcptun-client@client.service ]
+         mkdir -p {private}/server {public} && echo line >{private}/server/k.log
+         ln -s ../private/kcptun-server/server {public}/server
+         ln -s /bin/sh {wants}/kcptun-client@another.service",
+        private = logs[0],
+        public = logs[1]
+    ));
     machine.shell("rm /etc/kcptun/client.json; dpkg --remove kcptun-rs");
     for file in files.lines() {
         machine.shell(&format!("[ ! -e '{file}' ]"));
@@ -45,6 +60,14 @@ fn the_package_is_installed_used_and_removed() {
     // What the administrator wrote is not ours to delete; an empty folder is.
     machine.shell("rm /etc/kcptun/server.json && rmdir /etc/kcptun");
     machine.shell("[ ! -e /usr/share/doc/kcptun-rs ]");
+    for left in logs {
+        machine.shell(&format!("[ ! -e {left} ]"));
+    }
+    // What leads somewhere is another package's.
+    assert_eq!(
+        machine.shell(&format!("cd {wants} && ls -d kcptun*")),
+        "kcptun-client@another.service\n"
+    );
 }
 
 #[test]

@@ -71,6 +71,31 @@ fn a_tunnel_runs_from_the_old_configuration() {
 
 #[test]
 #[ignore = "needs root, busybox and the package; run by cargo xtask test"]
+fn the_small_program_gets_its_memory_from_the_configuration() {
+    let machine = router(
+        "config client 'home'\n\toption local_port 1\n\toption server 'vps'\n\
+         \toption server_port 2\n\toption mem '4M'\n\toption lock 1\n",
+    );
+    let told = service(&machine, "start");
+    let file = "/var/etc/kcptun/client.home.json";
+    assert!(told.contains("limits nofile=65536 65536 memlock=unlimited\n"), "{told}");
+    let json = machine.read(file);
+    assert!(json.contains("\"mem\": \"4M\"") && json.contains("\"lock\": true"), "{json}");
+    // As the package has it: a link by the name of the client.
+    let program = std::env::var_os("KCPTUN_ROUTER_BIN").expect("run by cargo xtask test");
+    let program = std::path::PathBuf::from(program);
+    machine.shell(&format!(
+        "ln -sf '{}' /usr/bin/kcptun-client && sed -i 's/\"vps:2\"/\"nowhere\"/' {file}",
+        program.display()
+    ));
+    let said = machine.shell(&format!("/usr/bin/kcptun-client -c {file} && exit 1 || true"));
+    // It knows both options, and only the address is wrong.
+    assert!(said.starts_with("kcptun-client: ") && said.contains("remoteaddr nowhere"), "{said}");
+    assert!(!said.contains("mem") && !said.contains("lock"), "{said}");
+}
+
+#[test]
+#[ignore = "needs root, busybox and the package; run by cargo xtask test"]
 fn sections_without_their_addresses_are_named_and_the_others_run() {
     let machine = router(
         "config client 'nowhere'\n\toption local_port 1\n\toption server_port 2\n\n\
@@ -112,21 +137,34 @@ fn the_configuration_that_is_shipped_starts_nothing() {
 
 #[test]
 #[ignore = "needs root and make; run by cargo xtask test"]
-fn the_makefile_defines_the_three_packages() {
+fn the_makefile_defines_the_packages_and_builds_what_is_selected() {
     let machine = Machine::start();
     let folder = "/feeds/packages/lang/rust";
     machine.write("/sdk/rules.mk", "INCLUDE_DIR:=/sdk/include\n");
     machine.write("/sdk/include/package.mk", include_str!("openwrt/package.mk"));
-    machine.write(&format!("/sdk{folder}/rust-package.mk"), "RUST_ARCH_DEPENDS:=@rust\n");
+    machine
+        .write(&format!("/sdk{folder}/rust-package.mk"), include_str!("openwrt/rust-package.mk"));
     let files = concat!(env!("CARGO_MANIFEST_DIR"), "/../../apps/packaging/openwrt/kcptun");
-    let told = machine.shell(&format!("make -s -C '{files}' TOPDIR=/sdk"));
+    let make = |selected: &str| {
+        machine.shell(&format!("make -s -C '{files}' TOPDIR=/sdk {selected}")).replace("  ", "")
+    };
+    let told = make("");
     let version = env!("CARGO_PKG_VERSION");
     assert_eq!(
-        told.replace("  ", ""),
+        told,
         format!(
             "kcptun-config {version}: @rust\n\
              kcptun-client {version}: @rust +kcptun-config\n/dest/usr/bin/kcptun-client\n\
-             kcptun-server {version}: @rust +kcptun-config\n/dest/usr/bin/kcptun-server\n"
+             kcptun-server {version}: @rust +kcptun-config\n/dest/usr/bin/kcptun-server\n\
+             kcptun-router {version}: @rust +kcptun-config\n/dest/usr/bin/kcptun-router\n\
+             /dest/usr/bin/kcptun-client\n/dest/usr/bin/kcptun-server\n"
         )
     );
+    let built = |selected| make(selected).strip_prefix(&told).map(str::to_owned);
+    let [plain, small] =
+        ["cargo apps/kcptun: release\n", "cargo apps/kcptun-router: router\n"].map(str::to_owned);
+    assert_eq!(built("CONFIG_PACKAGE_kcptun-server=y"), Some(plain.clone()));
+    assert_eq!(built("CONFIG_PACKAGE_kcptun-router=y"), Some(small.clone()));
+    let both = "CONFIG_PACKAGE_kcptun-client=m CONFIG_PACKAGE_kcptun-router=m";
+    assert_eq!(built(both), Some(plain + &small));
 }
