@@ -11,9 +11,8 @@ use smux_proto::{OpenError, Role, StreamStats};
 
 use crate::batch::{Datagrams, TransmitBatch};
 use crate::config::{Config, ConfigError};
-use crate::crypt::{self, PacketCipher, Protection};
+use crate::crypt::{self, NonceSource, PacketCipher, Protection};
 use crate::event::{CloseReason, Event, StreamError, StreamId};
-use crate::nonce::NonceSource;
 use crate::reception::Reception;
 use crate::stats::{ConnectionFigures, ConnectionStats, EndpointStats};
 use crate::table::{ConnectionKey, Table};

@@ -44,7 +44,7 @@
 //! | (with compression: a scratch buffer, from which the frame is compressed into KCP's memory) | [`snappy`], `codec` |
 //! | KCP copies header and payload into the batch: **the one copy** | `kcp-proto` |
 //! | FEC writes its header in place and adds the packet to the parity of its group | `fec-proto` |
-//! | nonce, checksum and cipher over the whole batch in place | [`crypt`], [`nonce`] |
+//! | nonce, checksum and cipher over the whole batch in place | [`crypt`] |
 //!
 //! | inward | module |
 //! |---|---|
@@ -87,13 +87,11 @@ mod codec;
 mod config;
 mod connection;
 mod crowd;
-pub mod crypt;
 mod endpoint;
 pub mod event;
 mod grants;
 mod inbound;
 mod memory;
-pub mod nonce;
 mod outbound;
 mod pace;
 pub mod policy;
@@ -116,6 +114,8 @@ pub use batch::TransmitBatch;
 pub use config::{Config, ConfigError};
 pub use endpoint::{Endpoint, Full, Side};
 pub use event::{CloseReason, Event, StreamError, StreamId};
+#[doc(inline)]
+pub use kcptun_crypt as crypt;
 pub use smux_proto::StreamStats;
 pub use stats::{CloseStats, ConnectionFigures, ConnectionStats, EndpointStats, TunnelStats};
 pub use summary::Summary;

@@ -13,6 +13,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<String, Failure> {
     };
     cargo("fmt --all --check")?;
     cargo("clippy --locked --workspace --all-targets -- -D warnings")?;
+    cargo("clippy --locked -p kcptun-crypt --no-default-features -- -D warnings")?;
     cargo("clippy --locked -p kcptun-tunnel --no-default-features -- -D warnings")?;
     let title = "cargo doc, warnings denied";
     let mut doc = workspace.cargo("doc --locked --workspace --no-deps");

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use crate::machine::Machine;
 use crate::needs::{self, Need};
+use crate::router;
 use crate::step::{Failure, Workspace, run};
 use crate::toolchain::Toolchain;
 
@@ -64,9 +65,11 @@ impl Counter {
         needs::ensure(NEEDS)?;
         let toolchain = Toolchain::get(workspace)?;
         let source = workspace.root.join("tests/cost");
-        let arguments = "--locked --release -Z build-std=std,panic_abort";
-        run("kcptun-cost", &mut machine.cargo(&toolchain, &source, "build", arguments)?)?;
-        let folder = toolchain.target.join(TARGET).join("release");
+        let arguments = format!("--locked --profile router {}", router::STD);
+        let mut build = machine.cargo(&toolchain, &source, "build", &arguments)?;
+        build.env("RUSTFLAGS", router::flags(&machine));
+        run("kcptun-cost", &mut build)?;
+        let folder = toolchain.target.join(TARGET).join("router");
         let plugin = folder.join("count.so");
         let mut cc = Command::new("cc");
         cc.args(["-Wall", "-O2", "-shared", "-fPIC", "-o"]).arg(&plugin);
@@ -106,5 +109,22 @@ impl Counter {
         }
         let count = text.lines().find_map(|line| line.strip_prefix("instructions: "));
         count.and_then(|count| count.parse().ok()).ok_or_else(|| failed("no count"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn what_is_counted_is_built_like_what_is_shipped() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
+        let (shipped, counted) = (read("Cargo.toml"), read("tests/cost/Cargo.toml"));
+        let from = shipped.find("[profile.release]").unwrap();
+        let to = shipped.find("[profile.bench]").unwrap();
+        let profiles = shipped[from..to].trim();
+        assert!(profiles.contains("[profile.router]"));
+        assert!(counted.contains(profiles), "tests/cost/Cargo.toml lacks:\n{profiles}");
     }
 }

@@ -38,8 +38,8 @@ const BARE: [&str; 3] = ["thumbv7em-none-eabi", "armebv7r-none-eabi", "mipsel-un
 const FIRMWARE_TARGET: &str = BARE[0];
 const FIRMWARE_LINKER: &str = "arm-linux-gnueabihf-ld";
 /// Whose suites run under the emulator.
-const SUITES: &str = "-p proto-base -p kcp-proto -p fec-proto -p smux-proto -p kcptun-tunnel \
-                      -p kcptun-net --lib --tests";
+const SUITES: &str = "-p proto-base -p kcp-proto -p fec-proto -p smux-proto -p kcptun-crypt \
+                      -p kcptun-tunnel -p kcptun-net --lib --tests";
 /// The programs that run under an emulator. On tokio and as a router; with all that a router can
 /// have.
 const PROGRAMS: &str = "-p kcptun --bin kcptun-client --bin kcptun-server \

@@ -17,13 +17,18 @@ use crate::toolchain::Toolchain;
 /// The program, and the package of the same name.
 pub(crate) const PROGRAM: &str = "kcptun-router";
 /// What the standard library leaves out: backtraces, and code that is long to be fast.
-const STD: &str = "-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size";
+pub(crate) const STD: &str = "-Z build-std=std,panic_abort -Z build-std-features=optimize_for_size";
 /// A panic ends the program at once: no text, no unwinding, hence nothing to look names up with.
 const FLAGS: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
                      -Cforce-unwind-tables=no";
 /// Where nothing is linked at run time, code need not be movable; on MIPS that spares every function
 /// the search for its constants. The C library and its start-up code are the linker's.
-const STATIC_FLAGS: &str = "-Crelocation-model=static -Clink-self-contained=no";
+const STATIC_FLAGS: &str = "-Crelocation-model=static -Clink-self-contained=no \
+                            -Clink-arg=-fno-unwind-tables \
+                            -Clink-arg=-fno-asynchronous-unwind-tables";
+/// A jump of MIPS executes the instruction behind it; what comes next where it leads may stand there
+/// instead of none.
+const MIPS_FLAGS: &str = "-Cllvm-args=-disable-mips-df-succbb-search=false";
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -80,9 +85,7 @@ pub(crate) fn build(
         arguments.push_str(&format!(" --no-default-features --features {features}"));
     }
     let mut build = machine.cargo(toolchain, &workspace.root, "build", &arguments)?;
-    let flags =
-        if machine.is_static() { format!("{FLAGS} {STATIC_FLAGS}") } else { FLAGS.to_owned() };
-    build.env("RUSTFLAGS", flags);
+    build.env("RUSTFLAGS", flags(machine));
     run(&format!("{PROGRAM} for {}", machine.triple), &mut build)?;
     let binary = toolchain.target.join(machine.triple).join("router").join(PROGRAM);
     if machine.triple.starts_with("mips") && machine.triple.ends_with("musl") {
@@ -92,6 +95,20 @@ pub(crate) fn build(
         run("strip", strip.args(["--remove-section=.pdr"]).arg(&binary))?;
     }
     Ok(binary)
+}
+
+/// What the compiler is told for one machine, besides the profile `router`.
+pub(crate) fn flags(machine: &Machine) -> String {
+    let mut flags = FLAGS.to_owned();
+    for (applies, more) in
+        [(machine.is_static(), STATIC_FLAGS), (machine.triple.starts_with("mips"), MIPS_FLAGS)]
+    {
+        if applies {
+            flags.push(' ');
+            flags.push_str(more);
+        }
+    }
+    flags
 }
 
 /// Whether a MIPS binary leaves the FPU alone, which most routers lack.

@@ -1,8 +1,8 @@
 //! What the tests on recorded vectors share.
 
 use kcptun_tunnel::batch::Datagrams;
+use kcptun_tunnel::crypt::{NONCE_LEN, NonceSource};
 use kcptun_tunnel::crypt::{PacketCipher, Protection};
-use kcptun_tunnel::nonce::{NONCE_LEN, NonceSource};
 use proto_base::Pool;
 use serde_json::Value;
 

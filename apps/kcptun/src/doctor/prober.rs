@@ -6,7 +6,7 @@ use std::time::Duration;
 use kcptun_async::now;
 use kcptun_tunnel::batch::{Datagrams, MAX_DATAGRAM_LEN};
 use kcptun_tunnel::crypt::Protection;
-use kcptun_tunnel::nonce::NonceSource;
+use kcptun_tunnel::crypt::NonceSource;
 use proto_base::Instant;
 
 use super::Subject;

@@ -3,9 +3,9 @@
 use core::fmt;
 use core::slice::ChunksMut;
 
-use super::{CipherKind, CipherUnavailable, PacketCipher};
-use crate::batch::Datagrams;
+use crate::datagrams::Datagrams;
 use crate::nonce::{NONCE_LEN, NonceSource};
+use crate::{CipherKind, CipherUnavailable, PacketCipher};
 
 /// Bytes of the checksum behind the nonce.
 pub const CHECKSUM_LEN: usize = 4;

@@ -6,19 +6,19 @@
 
 use cipher::consts::{U4, U16};
 
-use super::cfb::Cfb;
-use super::side_by_side::{SideBySide, side_by_side_cipher};
+use crate::cfb::Cfb;
+use crate::side_by_side::{SideBySide, side_by_side_cipher};
 
-pub(super) type Twofish = Cfb<TwofishBlock>;
+pub(crate) type Twofish = Cfb<TwofishBlock>;
 
 /// `twofish`: all 32 key bytes.
-pub(super) fn twofish(key: &[u8; 32]) -> Twofish {
+pub(crate) fn twofish(key: &[u8; 32]) -> Twofish {
     Cfb::new(TwofishBlock::new(key))
 }
 
 /// The Twofish block cipher, encryption only.
 #[derive(Clone)]
-pub(super) struct TwofishBlock {
+pub(crate) struct TwofishBlock {
     /// For each byte of a word: S-box, then the byte's column of the MDS matrix.
     tables: [[u32; 256]; 4],
     /// Words for whitening (0..8) and rounds (8..40).

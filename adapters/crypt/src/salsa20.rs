@@ -6,7 +6,7 @@
 
 use core::array;
 
-use crate::batch::Datagrams;
+use crate::datagrams::Datagrams;
 
 /// Bytes of a block of key stream.
 const BLOCK: usize = 64;
@@ -34,18 +34,18 @@ const HAS_VECTORS: bool = cfg!(any(
 /// The first 8 datagram bytes, half of the packet nonce, are the nonce of the stream and stay
 /// clear; the rest is xored with the stream (kcp-go 5.6.1, crypt.go, `salsa20BlockCrypt`).
 #[derive(Clone)]
-pub(super) struct Salsa20 {
+pub(crate) struct Salsa20 {
     key: [u32; 8],
 }
 
 impl Salsa20 {
-    pub(super) fn new(key: &[u8; 32]) -> Self {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
         let (words, _) = key.as_chunks::<4>();
         Self { key: array::from_fn(|i| u32::from_le_bytes(words[i])) }
     }
 
     /// Encrypts or decrypts each datagram in place. Datagrams of 8 bytes or less stay as they are.
-    pub(super) fn apply(&self, datagrams: Datagrams<'_>) {
+    pub(crate) fn apply(&self, datagrams: Datagrams<'_>) {
         for datagram in datagrams {
             let Some((nonce, rest)) = datagram.split_first_chunk_mut::<8>() else { continue };
             apply_stream(&self.start(*nonce), rest);

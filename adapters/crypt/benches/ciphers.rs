@@ -2,8 +2,8 @@
 
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use kcptun_tunnel::batch::Datagrams;
-use kcptun_tunnel::crypt::{CipherKind, PacketCipher, Protection, TunnelKey};
+use kcptun_crypt::Datagrams;
+use kcptun_crypt::{CipherKind, PacketCipher, Protection, TunnelKey};
 
 const LEN: usize = 1350;
 const BATCH: usize = 44;

@@ -5,7 +5,7 @@ use core::fmt;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-use crate::batch::{Datagrams, MAX_SEGMENTS};
+use crate::datagrams::{Datagrams, MAX_SEGMENTS};
 
 /// Bytes of a nonce at the front of each protected datagram.
 pub const NONCE_LEN: usize = 16;

@@ -11,14 +11,13 @@
 //! |<--------------- ciphered as one unit ---------------->|
 //! ```
 //!
-//! There is one module per cipher family. All work on [batches](crate::batch), in place, and the
+//! There is one module per cipher family. All work on [batches](Datagrams), in place, and the
 //! cipher is chosen once per batch. Block ciphers run in CFB mode with a constant IV; the random
 //! nonce in the first block makes that harmless. None of this authenticates a packet: the format
 //! has only a CRC, so whoever needs protection against forgery needs it above the tunnel.
 //!
 //! ```
-//! use kcptun_tunnel::batch::Datagrams;
-//! use kcptun_tunnel::crypt::{CipherKind, Protection};
+//! use kcptun_crypt::{CipherKind, Datagrams, Protection};
 //!
 //! let kind = CipherKind::from_name("aes-128").unwrap_or(CipherKind::Aes);
 //! let mut here = Protection::new(kind, b"it's a secret", [1; 32])?;
@@ -30,8 +29,18 @@
 //! for payload in there.open(Datagrams::single(&mut packet)) {
 //!     assert_eq!(payload?, b"hello");
 //! }
-//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
+//!
+//! No socket, clock or random source is touched: the seed of the nonces comes in as an argument.
+//! It is a crate of its own because it is most of what a packet costs: builds for routers, small in
+//! all else, compile this for speed.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
 
 #[cfg(feature = "aes")]
 mod aes;
@@ -40,8 +49,10 @@ mod blowfish;
 #[cfg(feature = "cast5")]
 mod cast5;
 mod cfb;
+mod datagrams;
 mod key;
 mod kind;
+mod nonce;
 mod protect;
 #[cfg(feature = "salsa20")]
 mod salsa20;
@@ -58,11 +69,11 @@ mod xor;
 use alloc::boxed::Box;
 use core::fmt;
 
+pub use self::datagrams::{Datagrams, MAX_DATAGRAM_LEN, MAX_SEGMENTS};
 pub use self::key::TunnelKey;
 pub use self::kind::CipherKind;
+pub use self::nonce::{NONCE_LEN, NonceSource};
 pub use self::protect::{CHECKSUM_LEN, HEADER_LEN, OpenError, Opened, Protection};
-
-use crate::batch::Datagrams;
 
 /// A keyed cipher of kcptun, for batches in both directions.
 ///

@@ -14,7 +14,7 @@ const ROUNDS: u32 = 4096;
 /// rounds, salt `kcp-go`.
 ///
 /// Making one takes milliseconds, by design; make it once and build ciphers from it with
-/// [`PacketCipher::from_key`](super::PacketCipher::from_key).
+/// [`PacketCipher::from_key`](crate::PacketCipher::from_key).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TunnelKey([u8; 32]);
 

@@ -5,11 +5,11 @@
 
 use cipher::consts::{U8, U32};
 
-use super::cfb::Cfb;
-use super::side_by_side::{SideBySide, side_by_side_cipher};
+use crate::cfb::Cfb;
+use crate::side_by_side::{SideBySide, side_by_side_cipher};
 
-pub(super) type Tea = Cfb<TeaBlock>;
-pub(super) type Xtea = Cfb<XteaBlock>;
+pub(crate) type Tea = Cfb<TeaBlock>;
+pub(crate) type Xtea = Cfb<XteaBlock>;
 
 const DELTA: u32 = 0x9e37_79b9;
 
@@ -20,18 +20,18 @@ const TEA_CYCLES: usize = 8;
 const XTEA_CYCLES: usize = 32;
 
 /// `tea`: the first 16 key bytes.
-pub(super) fn tea(key: &[u8; 32]) -> Tea {
+pub(crate) fn tea(key: &[u8; 32]) -> Tea {
     Cfb::new(TeaBlock::new(key))
 }
 
 /// `xtea`: the first 16 key bytes.
-pub(super) fn xtea(key: &[u8; 32]) -> Xtea {
+pub(crate) fn xtea(key: &[u8; 32]) -> Xtea {
     Cfb::new(XteaBlock::new(key))
 }
 
 /// The TEA block cipher with 8 cycles, big-endian words.
 #[derive(Clone)]
-pub(super) struct TeaBlock {
+pub(crate) struct TeaBlock {
     key: [u32; 4],
 }
 
@@ -75,7 +75,7 @@ fn tea_mix(v: u32, a: u32, b: u32, sum: u32) -> u32 {
 
 /// The XTEA block cipher with 32 cycles, big-endian words.
 #[derive(Clone)]
-pub(super) struct XteaBlock {
+pub(crate) struct XteaBlock {
     /// What each cycle adds to the left and to the right half.
     schedule: [(u32, u32); XTEA_CYCLES],
 }

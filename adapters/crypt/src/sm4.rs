@@ -6,19 +6,19 @@
 
 use cipher::consts::{U4, U16};
 
-use super::cfb::Cfb;
-use super::side_by_side::{SideBySide, side_by_side_cipher};
+use crate::cfb::Cfb;
+use crate::side_by_side::{SideBySide, side_by_side_cipher};
 
-pub(super) type Sm4 = Cfb<Sm4Block>;
+pub(crate) type Sm4 = Cfb<Sm4Block>;
 
 /// `sm4`: the first 16 key bytes.
-pub(super) fn sm4(key: &[u8; 32]) -> Sm4 {
+pub(crate) fn sm4(key: &[u8; 32]) -> Sm4 {
     Cfb::new(Sm4Block::new(key))
 }
 
 /// The SM4 block cipher, encryption only.
 #[derive(Clone)]
-pub(super) struct Sm4Block {
+pub(crate) struct Sm4Block {
     round_keys: [u32; 32],
 }
 

@@ -19,9 +19,10 @@ use cipher::inout::InOutBuf;
 use cipher::typenum::Unsigned;
 use cipher::{
     Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser,
+    ParBlocks,
 };
 
-use crate::batch::{Datagrams, MAX_SEGMENTS};
+use crate::datagrams::{Datagrams, MAX_SEGMENTS};
 
 /// IV of every datagram; ciphers with 8-byte blocks use the first half.
 const INITIAL_VECTOR: [u8; 16] = [
@@ -33,7 +34,7 @@ const LANES: usize = MAX_SEGMENTS;
 
 /// A block cipher in CFB mode. Both directions use only the cipher's encryption.
 #[derive(Clone)]
-pub(super) struct Cfb<C: BlockCipherEncrypt> {
+pub(crate) struct Cfb<C: BlockCipherEncrypt> {
     cipher: C,
     /// E(IV), the key stream of each datagram's first block.
     first: Block<C>,
@@ -41,23 +42,36 @@ pub(super) struct Cfb<C: BlockCipherEncrypt> {
 
 impl<C: BlockCipherEncrypt> Cfb<C> {
     /// CFB over a keyed cipher with blocks of at most 16 bytes.
-    pub(super) fn new(cipher: C) -> Self {
+    pub(crate) fn new(cipher: C) -> Self {
         let mut first = Block::<C>::default();
         for (byte, iv) in first.iter_mut().zip(INITIAL_VECTOR) {
             *byte = iv;
         }
-        cipher.encrypt_block(&mut first);
+        cipher.encrypt_with_backend(First(&mut first));
         Self { cipher, first }
     }
 
     /// Encrypts each datagram in place.
-    pub(super) fn encrypt(&self, datagrams: Datagrams<'_>) {
+    pub(crate) fn encrypt(&self, datagrams: Datagrams<'_>) {
         self.cipher.encrypt_with_backend(Encrypt { datagrams, first: &self.first });
     }
 
     /// Decrypts each datagram in place.
-    pub(super) fn decrypt(&self, datagrams: Datagrams<'_>) {
+    pub(crate) fn decrypt(&self, datagrams: Datagrams<'_>) {
         self.cipher.encrypt_with_backend(Decrypt { datagrams, first: &self.first });
+    }
+}
+
+/// The encryption of one block.
+struct First<'a, N: ArraySize>(&'a mut Array<u8, N>);
+
+impl<N: ArraySize> BlockSizeUser for First<'_, N> {
+    type BlockSize = N;
+}
+
+impl<N: ArraySize> BlockCipherEncClosure for First<'_, N> {
+    fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
+        encrypt_tail(backend, InOutBuf::from(&mut array::from_mut(self.0)[..]));
     }
 }
 
@@ -154,11 +168,27 @@ fn encrypt_lanes<B: BlockCipherEncBackend>(
     for blocks in wide {
         backend.encrypt_par_blocks(blocks);
     }
-    backend.encrypt_tail_blocks(single);
+    encrypt_tail(backend, single);
 }
 
 /// A multi-block call is padded when one block in this many is needed.
 const PADDING_PAYS: usize = 3;
+
+/// Encrypts what is left over by calls for several blocks. Where these are padded in any case, code
+/// for single blocks, which is as long, need not be there.
+#[inline(always)]
+fn encrypt_tail<B: BlockCipherEncBackend>(backend: &B, mut blocks: InOutBuf<'_, '_, Block<B>>) {
+    if B::ParBlocksSize::USIZE > PADDING_PAYS {
+        return backend.encrypt_tail_blocks(blocks);
+    }
+    let count = blocks.len();
+    if count > 0 {
+        let mut padded = ParBlocks::<B>::default();
+        padded[..count].clone_from_slice(blocks.get_in());
+        backend.encrypt_par_blocks((&mut padded).into());
+        blocks.get_out().clone_from_slice(&padded[..count]);
+    }
+}
 
 /// The decryption of a batch, see [`Encrypt`].
 struct Decrypt<'a, 'k, N: ArraySize> {
@@ -213,7 +243,7 @@ fn make_stream<B: BlockCipherEncBackend>(backend: &B, cipher: &[u8], stream: &mu
     for blocks in wide {
         backend.encrypt_par_blocks(blocks);
     }
-    backend.encrypt_tail_blocks(single);
+    encrypt_tail(backend, single);
 }
 
 /// `bytes ^= stream`, over the shorter of the two.

@@ -8,19 +8,19 @@
 
 use cipher::consts::{U4, U8};
 
-use super::cfb::Cfb;
-use super::side_by_side::{SideBySide, side_by_side_cipher};
+use crate::cfb::Cfb;
+use crate::side_by_side::{SideBySide, side_by_side_cipher};
 
-pub(super) type TripleDes = Cfb<TripleDesBlock>;
+pub(crate) type TripleDes = Cfb<TripleDesBlock>;
 
 /// `3des`: the first 24 key bytes as K1, K2, K3; parity bits are ignored.
-pub(super) fn triple_des(key: &[u8; 32]) -> TripleDes {
+pub(crate) fn triple_des(key: &[u8; 32]) -> TripleDes {
     Cfb::new(TripleDesBlock::new(key))
 }
 
 /// The triple DES block cipher, encryption only.
 #[derive(Clone)]
-pub(super) struct TripleDesBlock {
+pub(crate) struct TripleDesBlock {
     /// Keys of the three passes in the order of use.
     passes: [[RoundKey; ROUNDS]; 3],
 }

@@ -3,8 +3,8 @@
 
 use cfb_mode::Encryptor;
 use cfb_mode::cipher::{BlockCipherEncrypt, InnerIvInit, KeyInit};
-use kcptun_tunnel::batch::Datagrams;
-use kcptun_tunnel::crypt::{CipherKind, PacketCipher, TunnelKey};
+use kcptun_crypt::Datagrams;
+use kcptun_crypt::{CipherKind, PacketCipher, TunnelKey};
 use proptest::prelude::*;
 use serde_json::Value;
 

@@ -7,7 +7,7 @@
 use cipher::array::{Array, ArraySize};
 
 /// A block of `W` 32-bit words, and its encryption for any number of blocks.
-pub(super) trait SideBySide<const W: usize> {
+pub(crate) trait SideBySide<const W: usize> {
     /// The word that four bytes of a block stand for.
     fn load(word: [u8; 4]) -> u32;
 
@@ -20,7 +20,7 @@ pub(super) trait SideBySide<const W: usize> {
 
 /// Takes N blocks apart, encrypts them and puts them together again.
 #[inline(always)]
-pub(super) fn encrypt<C: SideBySide<W>, S: ArraySize, const W: usize, const N: usize>(
+pub(crate) fn encrypt<C: SideBySide<W>, S: ArraySize, const W: usize, const N: usize>(
     cipher: &C,
     input: &[Array<u8, S>; N],
     output: &mut [Array<u8, S>; N],
@@ -65,7 +65,7 @@ macro_rules! side_by_side_cipher {
             fn encrypt_block(&self, mut block: cipher::inout::InOut<'_, '_, cipher::Block<Self>>) {
                 let input = [block.clone_in()];
                 let output = core::array::from_mut(block.get_out());
-                $crate::crypt::side_by_side::encrypt::<_, _, $words, 1>(self, &input, output);
+                $crate::side_by_side::encrypt::<_, _, $words, 1>(self, &input, output);
             }
 
             #[inline(always)]
@@ -75,10 +75,10 @@ macro_rules! side_by_side_cipher {
             ) {
                 let input = blocks.clone_in();
                 let output = &mut blocks.get_out().0;
-                $crate::crypt::side_by_side::encrypt::<_, _, $words, _>(self, &input.0, output);
+                $crate::side_by_side::encrypt::<_, _, $words, _>(self, &input.0, output);
             }
         }
     };
 }
 
-pub(super) use side_by_side_cipher;
+pub(crate) use side_by_side_cipher;

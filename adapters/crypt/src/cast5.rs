@@ -2,12 +2,12 @@
 
 use cipher::KeyInit;
 
-use super::cfb::Cfb;
-use super::head;
+use crate::cfb::Cfb;
+use crate::head;
 
-pub(super) type Cast5 = Cfb<cast5::Cast5>;
+pub(crate) type Cast5 = Cfb<cast5::Cast5>;
 
 /// `cast5`: the first 16 key bytes.
-pub(super) fn cast5(key: &[u8; 32]) -> Cast5 {
+pub(crate) fn cast5(key: &[u8; 32]) -> Cast5 {
     Cfb::new(cast5::Cast5::new(&head(key)))
 }

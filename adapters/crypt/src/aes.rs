@@ -9,24 +9,24 @@
 use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use cipher::KeyInit;
 
-use super::cfb::Cfb;
-use super::head;
+use crate::cfb::Cfb;
+use crate::head;
 
-pub(super) type Aes128 = Cfb<Aes128Enc>;
-pub(super) type Aes192 = Cfb<Aes192Enc>;
-pub(super) type Aes256 = Cfb<Aes256Enc>;
+pub(crate) type Aes128 = Cfb<Aes128Enc>;
+pub(crate) type Aes192 = Cfb<Aes192Enc>;
+pub(crate) type Aes256 = Cfb<Aes256Enc>;
 
 /// `aes-128`: the first 16 key bytes.
-pub(super) fn aes_128(key: &[u8; 32]) -> Aes128 {
+pub(crate) fn aes_128(key: &[u8; 32]) -> Aes128 {
     Cfb::new(Aes128Enc::new(&head(key)))
 }
 
 /// `aes-192`: the first 24 key bytes.
-pub(super) fn aes_192(key: &[u8; 32]) -> Aes192 {
+pub(crate) fn aes_192(key: &[u8; 32]) -> Aes192 {
     Cfb::new(Aes192Enc::new(&head(key)))
 }
 
 /// `aes`: all 32 key bytes.
-pub(super) fn aes_256(key: &[u8; 32]) -> Aes256 {
+pub(crate) fn aes_256(key: &[u8; 32]) -> Aes256 {
     Cfb::new(Aes256Enc::new(&head(key)))
 }
