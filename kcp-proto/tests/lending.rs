@@ -79,7 +79,11 @@ fn a_slot_may_be_given_back() {
     let (now, mut una) = (Instant::from_millis(5), 0);
     kcp.send(&mut pool, b"last").unwrap();
     kcp.send_slot(&mut pool, 1, 100).unwrap();
-    assert_eq!(sent(&mut kcp, &pool, now, &mut una), b"", "the slot may have a place in its segment");
+    assert_eq!(
+        sent(&mut kcp, &pool, now, &mut una),
+        b"",
+        "the slot may have a place in its segment"
+    );
     kcp.commit(&mut pool, 0);
     assert_eq!(sent(&mut kcp, &pool, now, &mut una), b"last");
 }

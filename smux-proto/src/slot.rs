@@ -6,8 +6,8 @@ use crate::flow::{ReadCount, SendWindow};
 use crate::list::{KINDS, Link};
 
 /// A stream of one [`Mux`](crate::Mux). It stays valid until the stream has ended; after that it
-/// names nothing, even when another stream has taken the slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// names nothing, even when another stream has taken the slot. The order of streams means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
     pub(crate) slot: u32,
     pub(crate) generation: u32,

@@ -43,35 +43,26 @@ pub(crate) struct Cfb<C: BlockCipherEncrypt> {
 impl<C: BlockCipherEncrypt> Cfb<C> {
     /// CFB over a keyed cipher with blocks of at most 16 bytes.
     pub(crate) fn new(cipher: C) -> Self {
-        let mut first = Block::<C>::default();
-        for (byte, iv) in first.iter_mut().zip(INITIAL_VECTOR) {
-            *byte = iv;
-        }
-        cipher.encrypt_with_backend(First(&mut first));
-        Self { cipher, first }
+        let size = C::BlockSize::USIZE;
+        // With nothing added to its first block, the second one is the key stream made of the first.
+        let mut this = Self { cipher, first: Block::<C>::default() };
+        let mut blocks = [0; 2 * INITIAL_VECTOR.len()];
+        blocks[..size].copy_from_slice(&INITIAL_VECTOR[..size]);
+        this.encrypt(Datagrams::single(&mut blocks[..2 * size]));
+        this.first.copy_from_slice(&blocks[size..2 * size]);
+        this
     }
 
     /// Encrypts each datagram in place.
+    #[inline(never)]
     pub(crate) fn encrypt(&self, datagrams: Datagrams<'_>) {
         self.cipher.encrypt_with_backend(Encrypt { datagrams, first: &self.first });
     }
 
     /// Decrypts each datagram in place.
+    #[inline(never)]
     pub(crate) fn decrypt(&self, datagrams: Datagrams<'_>) {
         self.cipher.encrypt_with_backend(Decrypt { datagrams, first: &self.first });
-    }
-}
-
-/// The encryption of one block.
-struct First<'a, N: ArraySize>(&'a mut Array<u8, N>);
-
-impl<N: ArraySize> BlockSizeUser for First<'_, N> {
-    type BlockSize = N;
-}
-
-impl<N: ArraySize> BlockCipherEncClosure for First<'_, N> {
-    fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
-        encrypt_tail(backend, InOutBuf::from(&mut array::from_mut(self.0)[..]));
     }
 }
 
@@ -113,17 +104,7 @@ fn encrypt_group<B: BlockCipherEncBackend>(
     let mut offset = 0;
     // While there is a next block to chain to.
     while offset + size < longest {
-        let mut used = 0;
-        if let Some(long) = long.get_mut(offset..) {
-            for (lane, datagram) in lanes.iter_mut().zip(long.chunks_mut(stride)) {
-                chain(lane, datagram);
-                used += 1;
-            }
-        }
-        if let Some(last) = last.get_mut(offset..) {
-            chain(&mut lanes[count - 1], last);
-            used = count;
-        }
+        let used = chain_lanes(&mut lanes[..count], long, last, stride, offset);
         encrypt_lanes(backend, &mut lanes, used);
         offset += size;
     }
@@ -133,6 +114,34 @@ fn encrypt_group<B: BlockCipherEncBackend>(
         xor(&mut datagram[..len], lane);
     }
     xor(last.get_mut(offset..).unwrap_or_default(), &lanes[count - 1]);
+}
+
+/// Encrypts the block at `offset` of each datagram, with the stream in its lane, and leaves the
+/// encrypted block there. Returns how many lanes are chained to the next block: those from the first
+/// on, as only the last datagram may be shorter.
+///
+/// Where no vector instructions make it short, all ciphers with blocks of one size share it.
+#[cfg_attr(any(target_feature = "sse2", target_feature = "neon"), inline(always))]
+#[cfg_attr(not(any(target_feature = "sse2", target_feature = "neon")), inline(never))]
+fn chain_lanes<N: ArraySize>(
+    lanes: &mut [Array<u8, N>],
+    long: &mut [u8],
+    last: &mut [u8],
+    stride: usize,
+    offset: usize,
+) -> usize {
+    let mut used = 0;
+    if let Some(long) = long.get_mut(offset..) {
+        for (lane, datagram) in lanes.iter_mut().zip(long.chunks_mut(stride)) {
+            chain(lane, datagram);
+            used += 1;
+        }
+    }
+    if let (Some(last), Some(lane)) = (last.get_mut(offset..), lanes.last_mut()) {
+        chain(lane, last);
+        used = lanes.len();
+    }
+    used
 }
 
 /// Encrypts the block that `datagram` begins with, with the stream in `lane`, and leaves the
@@ -247,7 +256,8 @@ fn make_stream<B: BlockCipherEncBackend>(backend: &B, cipher: &[u8], stream: &mu
 }
 
 /// `bytes ^= stream`, over the shorter of the two.
-#[inline(always)]
+#[cfg_attr(any(target_feature = "sse2", target_feature = "neon"), inline(always))]
+#[cfg_attr(not(any(target_feature = "sse2", target_feature = "neon")), inline(never))]
 fn xor(bytes: &mut [u8], stream: &[u8]) {
     for (byte, key) in bytes.iter_mut().zip(stream) {
         *byte ^= key;

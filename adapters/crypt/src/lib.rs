@@ -49,6 +49,7 @@ mod blowfish;
 #[cfg(feature = "cast5")]
 mod cast5;
 mod cfb;
+mod checksum;
 mod datagrams;
 mod key;
 mod kind;

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::slice::ChunksMut;
 
+use crate::checksum::checksum;
 use crate::datagrams::Datagrams;
 use crate::nonce::{NONCE_LEN, NonceSource};
 use crate::{CipherKind, CipherUnavailable, PacketCipher};
@@ -54,7 +55,7 @@ impl Protection {
         self.nonces.fill(datagrams.reborrow());
         for datagram in datagrams.iter_mut() {
             if let Some((header, payload)) = datagram.split_first_chunk_mut::<HEADER_LEN>() {
-                header[NONCE_LEN..].copy_from_slice(&crc32fast::hash(payload).to_le_bytes());
+                header[NONCE_LEN..].copy_from_slice(&checksum(payload).to_le_bytes());
             }
         }
         self.cipher.encrypt(datagrams);
@@ -109,7 +110,7 @@ impl ExactSizeIterator for Opened<'_> {}
 fn check(datagram: &mut [u8]) -> Result<&mut [u8], OpenError> {
     let (header, payload) =
         datagram.split_first_chunk_mut::<HEADER_LEN>().ok_or(OpenError::TooShort)?;
-    if header[NONCE_LEN..] != crc32fast::hash(payload).to_le_bytes() {
+    if header[NONCE_LEN..] != checksum(payload).to_le_bytes() {
         return Err(OpenError::Checksum);
     }
     Ok(payload)

@@ -1,10 +1,11 @@
 //! The TCP connections that are carried, each with its stream: a table of fixed size.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use kcptun_tunnel::policy::{SessionId, SlotId};
 use kcptun_tunnel::relay::Relay;
+use kcptun_tunnel::sorted::SortedMap;
 use kcptun_tunnel::{ConnectionKey, StreamId};
 
 use crate::tcp::Tcp;
@@ -78,25 +79,26 @@ impl Pair {
 pub(crate) struct Pairs {
     list: Vec<Option<Pair>>,
     vacant: Vec<u32>,
-    by_stream: HashMap<(ConnectionKey, StreamId), u32>,
+    by_stream: SortedMap<(ConnectionKey, StreamId), u32>,
     queue: VecDeque<u32>,
 }
 
 impl Pairs {
-    /// Memory of each, in bytes: its place, its entry in a map that is half empty, its numbers.
+    /// Memory of each, in bytes: its place, its entry in the map, its numbers.
     pub(crate) const SIZE_EACH: usize = size_of::<Option<Pair>>()
-        + 4 * (size_of::<((ConnectionKey, StreamId), u32)>() + 1)
+        + size_of::<((ConnectionKey, StreamId), u32)>()
         + 3 * size_of::<u32>();
 
     /// Room for `count`.
     pub(crate) fn new(count: usize) -> Self {
         let mut list = Vec::with_capacity(count);
         list.resize_with(count, || None);
+        let mut by_stream = SortedMap::new();
+        by_stream.reserve(count);
         Self {
             list,
             vacant: (0..u32::try_from(count).unwrap_or(u32::MAX)).rev().collect(),
-            // A map that is never more than half full cleans itself up in place.
-            by_stream: HashMap::with_capacity(2 * count + 1),
+            by_stream,
             queue: VecDeque::with_capacity(count),
         }
     }

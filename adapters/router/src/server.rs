@@ -1,6 +1,6 @@
 //! The accepting end: streams in, connections to the target out.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use kcptun_net::{BindAddress, SocketConfig, TargetAddress, UdpSocket, tcp};
 use kcptun_tunnel::crypt::PacketCipher;
+use kcptun_tunnel::sorted::SortedSet;
 use kcptun_tunnel::{Config, ConnectionKey, Event, Side, TunnelStats};
 use proto_base::Instant;
 
@@ -58,7 +59,7 @@ pub struct Server {
     names: Option<Names>,
     locals: Vec<SocketAddr>,
     /// Sessions that the log has told of.
-    told: HashSet<ConnectionKey>,
+    told: SortedSet<ConnectionKey>,
     /// Sessions with streams that were not taken yet.
     incoming: VecDeque<ConnectionKey>,
     /// The earliest time at which somebody has waited long enough: for the target's name, or for room
@@ -96,13 +97,15 @@ impl Server {
         if let Some(source) = names.as_ref().and_then(Names::source) {
             core.poller.add(source, Token::Names)?;
         }
+        // A few more than there are may be over without that having been told.
+        let mut told = SortedSet::new();
+        told.reserve(count + 64);
         Ok(Self {
             core,
             target: settings.target,
             names,
             locals,
-            // A few more than there are may be over without that having been told.
-            told: HashSet::with_capacity(2 * count + 64),
+            told,
             incoming: VecDeque::with_capacity(count + 64),
             names_at: None,
         })
@@ -162,8 +165,8 @@ impl Server {
                 _ => self.core.endpoint.remote(key),
             };
             if let Some(tagged) = remote {
-                if !self.told.contains(&key) && self.core.admits(key) {
-                    self.told.insert(key);
+                if self.told.get(&key).is_none() && self.core.admits(key) {
+                    self.told.insert(key, ());
                     self.announce(tagged);
                 }
                 self.core.report(key, tagged, &event);

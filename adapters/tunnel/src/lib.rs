@@ -103,7 +103,7 @@ mod shard;
 pub mod snappy;
 pub mod snmp;
 pub mod socket;
-mod sorted;
+pub mod sorted;
 mod stats;
 mod summary;
 mod table;

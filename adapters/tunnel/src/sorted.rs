@@ -2,50 +2,67 @@
 
 use alloc::vec::Vec;
 
-/// A map in a sorted vector: a handful of entries, mostly added at the end.
-#[derive(Debug)]
-pub(crate) struct SortedMap<K, V> {
+/// A map in a sorted vector: a handful of entries, or some hundreds where the memory has to be fixed,
+/// mostly added at the end.
+#[derive(Debug, Default)]
+pub struct SortedMap<K, V> {
     entries: Vec<(K, V)>,
 }
 
 impl<K: Ord + Copy, V> SortedMap<K, V> {
-    pub(crate) const fn new() -> Self {
+    /// Empty, without memory.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { entries: Vec::new() }
     }
 
     /// Takes the memory for `count` entries.
-    pub(crate) fn reserve(&mut self, count: usize) {
+    pub fn reserve(&mut self, count: usize) {
         self.entries.reserve(count);
     }
 
-    pub(crate) fn insert(&mut self, key: K, value: V) {
+    /// Puts `value` in the place of `key`.
+    pub fn insert(&mut self, key: K, value: V) {
         match self.find(&key) {
             Ok(at) => self.entries[at].1 = value,
             Err(at) => self.entries.insert(at, (key, value)),
         }
     }
 
-    pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
+    /// Takes the entry of `key` out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.find(key).ok()?;
         Some(self.entries.remove(at).1)
     }
 
-    pub(crate) fn get(&self, key: &K) -> Option<&V> {
+    /// The value of `key`.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<&V> {
         Some(&self.entries[self.find(key).ok()?].1)
     }
 
-    pub(crate) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+    /// The value of `key`, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
         let at = self.find(key).ok()?;
         Some(&mut self.entries[at].1)
     }
 
     /// The entry with the least key.
-    pub(crate) fn first(&self) -> Option<&K> {
+    #[must_use]
+    pub fn first(&self) -> Option<&K> {
         self.entries.first().map(|(key, _)| key)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// Whether there is no entry.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     fn find(&self, key: &K) -> Result<usize, usize> {
@@ -54,7 +71,7 @@ impl<K: Ord + Copy, V> SortedMap<K, V> {
 }
 
 /// A set of the same kind.
-pub(crate) type SortedSet<K> = SortedMap<K, ()>;
+pub type SortedSet<K> = SortedMap<K, ()>;
 
 #[cfg(test)]
 mod tests {

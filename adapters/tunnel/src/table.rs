@@ -38,8 +38,8 @@ const UNTOLD: usize = 16;
 const QUEUE_LOOK: Duration = Duration::from_secs(1);
 
 /// A connection of an [`Endpoint`](crate::Endpoint). A key of a connection that is gone is never
-/// mistaken for that of a later one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// mistaken for that of a later one. The order of keys means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionKey {
     index: u32,
     generation: u32,

@@ -42,11 +42,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Reads `arguments`, which do not include the name of the program.
-    pub(crate) fn read<I>(program: Program, arguments: I) -> Self
-    where
-        I: IntoIterator,
-        I::Item: Into<OsString>,
-    {
+    pub(crate) fn read(program: Program, arguments: &[OsString]) -> Self {
         let mut read = Self {
             words: Vec::new(),
             request: None,
@@ -55,85 +51,81 @@ impl Arguments {
             program,
             spellings: Vec::new(),
         };
-        let mut rest = arguments.into_iter().map(Into::into).peekable();
+        let mut rest = arguments;
         let mut last = None;
-        while let Some(argument) = rest.next() {
-            let Some(option) = Dashed::split(&argument) else {
-                read.end_at(&argument, rest.count(), last.as_deref());
+        while let Some(argument) = rest.split_off_first() {
+            let Some(option) = Dashed::split(argument) else {
+                read.end_at(argument, rest.len(), last.as_deref());
                 break;
             };
             if option.is_end() {
-                if let Some(word) = rest.next() {
-                    read.end_at(&word, rest.count(), Some("--"));
+                if let Some(word) = rest.split_off_first() {
+                    read.end_at(word, rest.len(), Some("--"));
                 }
                 break;
             }
-            last = Some(shown(&argument_name(&option)));
+            last = Some(shown(&option.typed));
             read.option(option, &mut rest);
         }
         read
     }
 
-    fn option<I>(&mut self, option: Dashed, rest: &mut std::iter::Peekable<I>)
-    where
-        I: Iterator<Item = OsString>,
-    {
-        let typed = argument_name(&option);
-        match option.name.as_str() {
-            name if name.is_empty() || name.starts_with(['-', '=']) => {
-                self.problem(&typed, "not an option; write -name or --name");
+    fn option(&mut self, option: Dashed, rest: &mut &[OsString]) {
+        match option.name() {
+            name if matches!(name.as_bytes(), [] | [b'-' | b'=', ..]) => {
+                self.problem(&option.typed, "not an option; write -name or --name");
             }
             "help" | "h" => self.ask(&option, Request::Help),
             "version" | "v" => self.ask(&option, Request::Version),
             name => match find(self.program, name) {
-                Some(spec) => self.known(spec, option, rest),
+                Some(spec) => self.known(spec, &option, rest),
                 None => self.unknown(&option, rest),
             },
         }
     }
 
-    fn known<I>(&mut self, spec: &'static OptionSpec, option: Dashed, rest: &mut I)
-    where
-        I: Iterator<Item = OsString>,
-    {
-        let text = match option.value {
-            Some(value) => value,
+    fn known(&mut self, spec: &'static OptionSpec, option: &Dashed, rest: &mut &[OsString]) {
+        let text = match &option.value {
+            Some(value) => value.clone(),
             None if spec.kind.stands_alone() => OsString::from("true"),
-            None => match rest.next() {
-                Some(value) => value,
+            None => match rest.split_off_first() {
+                Some(value) => value.clone(),
                 None => return self.problem(&spec.flag(), "needs a value"),
             },
         };
         self.words.push(Word { spec, text });
-        match self.spellings.iter().find(|(name, _)| *name == spec.name) {
-            Some((_, other)) if *other != option.name => {
-                let text = format!("--{} and --{other} are one option; give it once", option.name);
+        let name = option.name();
+        match self.spellings.iter().find(|(known, _)| *known == spec.name) {
+            Some((_, other)) if other != name => {
+                let text = format!("--{name} and --{other} are one option; give it once");
                 self.problems.push(Problem::new(text));
             }
             Some(_) => {}
-            None => self.spellings.push((spec.name, option.name)),
+            None => self.spellings.push((spec.name, name.to_owned())),
         }
     }
 
     /// Skips what may be the value of the unknown option, so that the options behind it are read.
-    fn unknown<I>(&mut self, option: &Dashed, rest: &mut std::iter::Peekable<I>)
-    where
-        I: Iterator<Item = OsString>,
-    {
-        if option.value.is_none() {
-            rest.next_if(|next| Dashed::split(next).is_none());
+    fn unknown(&mut self, option: &Dashed, rest: &mut &[OsString]) {
+        if let ([next, behind @ ..], None) = (*rest, &option.value)
+            && Dashed::split(next).is_none()
+        {
+            *rest = behind;
         }
-        let program = self.program.call;
-        let names =
-            self.program.options().flat_map(|spec| std::iter::once(spec.name).chain(spec.alias));
-        let why = if let Some(other) = self.program.who_has(|spec| is_called(spec, &option.name)) {
+        let (name, program) = (option.name(), self.program.call);
+        let mut names = Vec::new();
+        for spec in self.program.options() {
+            names.push(spec.name);
+            names.extend(spec.alias);
+        }
+        let why = if let Some(other) = self.program.who_has(&|spec| is_called(spec, name)) {
             format!("an option of {other}, not of {program}")
-        } else if let Some(name) = closest(&option.name, names) {
+        } else if let Some(name) = closest(name, &names) {
             format!("no such option, did you mean --{name}? {program} -h lists them")
         } else {
             format!("no such option; {program} -h lists them")
         };
-        self.problem(&argument_name(option), &why);
+        self.problem(&option.typed, &why);
     }
 
     fn ask(&mut self, option: &Dashed, request: Request) {
@@ -141,7 +133,7 @@ impl Arguments {
         match value.as_deref().map(parse_boolean) {
             Some(Some(false)) => {}
             Some(Some(true)) | None => self.request = self.request.or(Some(request)),
-            Some(None) => self.problem(&argument_name(option), "takes no value"),
+            Some(None) => self.problem(&option.typed, "takes no value"),
         }
     }
 
@@ -171,8 +163,9 @@ impl Arguments {
 
 /// An argument that begins with a dash: `-name`, `--name`, either with `=value`.
 struct Dashed {
+    /// Dashes and name.
+    typed: String,
     dashes: usize,
-    name: String,
     value: Option<OsString>,
 }
 
@@ -190,23 +183,22 @@ impl Dashed {
             .skip(dashes + 1)
             .position(|byte| *byte == b'=')
             .map(|position| position + dashes + 1);
-        let name = &bytes[dashes..equals.unwrap_or(bytes.len())];
+        let typed = &bytes[..equals.unwrap_or(bytes.len())];
         Some(Self {
+            typed: String::from_utf8_lossy(typed).into_owned(),
             dashes,
-            name: String::from_utf8_lossy(name).into_owned(),
             value: equals.map(|equals| tail(argument, equals + 1)),
         })
     }
 
+    fn name(&self) -> &str {
+        &self.typed[self.dashes..]
+    }
+
     /// Whether this is `--`, the end of the options.
     fn is_end(&self) -> bool {
-        self.dashes == 2 && self.name.is_empty() && self.value.is_none()
+        self.typed == "--" && self.value.is_none()
     }
-}
-
-/// The option as typed, without its value.
-fn argument_name(option: &Dashed) -> String {
-    format!("{}{}", "-".repeat(option.dashes), option.name)
 }
 
 /// What follows the first `from` bytes of `argument`.
@@ -223,7 +215,7 @@ fn tail(argument: &OsStr, from: usize) -> OsString {
 }
 
 fn find(program: Program, name: &str) -> Option<&'static OptionSpec> {
-    program.options().find(|spec| is_called(spec, name))
+    program.options().into_iter().find(|spec| is_called(spec, name))
 }
 
 fn is_called(spec: &OptionSpec, name: &str) -> bool {
@@ -236,7 +228,8 @@ mod tests {
     use crate::options::Side;
 
     fn read(words: &[&str]) -> Arguments {
-        Arguments::read(Side::Client.into(), words)
+        let words: Vec<_> = words.iter().map(OsString::from).collect();
+        Arguments::read(Side::Client.into(), &words)
     }
 
     fn words(arguments: &Arguments) -> Vec<String> {
@@ -280,7 +273,7 @@ mod tests {
             text.starts_with("the plain word after -nocomp and 2 behind it: ignored"),
             "{text}"
         );
-        assert!(Arguments::read(Side::Client.into(), ["--"]).warnings.is_empty());
+        assert!(self::read(&["--"]).warnings.is_empty());
     }
 
     #[test]
@@ -335,7 +328,7 @@ mod tests {
     fn a_key_need_not_be_text() {
         use std::os::unix::ffi::OsStringExt;
         let argument = OsString::from_vec(b"-key=\xff\xfe".to_vec());
-        let read = Arguments::read(Side::Client.into(), [argument]);
+        let read = Arguments::read(Side::Client.into(), &[argument]);
         assert_eq!(read.words[0].text.as_encoded_bytes(), b"\xff\xfe");
     }
 }

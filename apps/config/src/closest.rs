@@ -1,40 +1,56 @@
 //! "Did you mean": the known word nearest to a mistyped one.
 
+/// Nothing known is this long, so what is longer has no neighbours.
+const LONGEST: usize = 32;
+
 /// The one of `known` nearest to `word`, if a third of its letters at most are wrong. Case does
-/// not count.
-pub(crate) fn closest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    /// Nothing known is this long, so what is longer has no neighbours.
-    const LONGEST: usize = 32;
-    let word: Vec<char> = word.to_lowercase().chars().take(LONGEST + 1).collect();
+/// not count: of ASCII letters, as the known words have no others.
+pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+    let word = letters(word);
     if word.len() > LONGEST {
         return None;
     }
-    let near = |name: &'k str| {
-        let letters: Vec<char> = name.to_lowercase().chars().collect();
+    let mut best = None;
+    let mut least = usize::MAX;
+    for name in known {
+        let letters = letters(name);
         let wrong = distance(&word, &letters);
-        (wrong <= (letters.len() / 3).max(1) && 2 * wrong < letters.len()).then_some((wrong, name))
-    };
-    known.into_iter().filter_map(near).min_by_key(|(wrong, _)| *wrong).map(|(_, name)| name)
+        if wrong < least && wrong <= (letters.len() / 3).max(1) && 2 * wrong < letters.len() {
+            (best, least) = (Some(*name), wrong);
+        }
+    }
+    best
+}
+
+fn letters(word: &str) -> Vec<char> {
+    word.chars().take(LONGEST + 1).map(|letter| letter.to_ascii_lowercase()).collect()
 }
 
 /// Letters added, left out, changed or swapped with their neighbour (optimal string alignment).
 fn distance(one: &[char], other: &[char]) -> usize {
-    let mut rows = [vec![0; other.len() + 1], (0..=other.len()).collect(), Vec::new()];
-    for (i, letter) in one.iter().enumerate() {
-        let [before, above, _] = &rows;
-        let mut row = vec![i + 1];
-        for (j, wanted) in other.iter().enumerate() {
-            let changed = above[j] + usize::from(letter != wanted);
-            let mut least = changed.min(above[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && one[i - 1] == *wanted && *letter == other[j - 1] {
-                least = least.min(before[j - 1] + 1);
-            }
-            row.push(least);
+    let width = other.len() + 1;
+    // What it takes from the first `i` letters of one to the first `j` of the other.
+    let mut wrong = vec![0; (one.len() + 1) * width];
+    for i in 0..=one.len() {
+        for j in 0..width {
+            let at = i * width + j;
+            wrong[at] = match (i, j) {
+                (0, _) => j,
+                (_, 0) => i,
+                _ => {
+                    let (letter, wanted) = (one[i - 1], other[j - 1]);
+                    let changed = wrong[at - width - 1] + usize::from(letter != wanted);
+                    let least = changed.min(wrong[at - width] + 1).min(wrong[at - 1] + 1);
+                    if i > 1 && j > 1 && one[i - 2] == wanted && letter == other[j - 2] {
+                        least.min(wrong[at - 2 * width - 2] + 1)
+                    } else {
+                        least
+                    }
+                }
+            };
         }
-        rows[2] = row;
-        rows.rotate_left(1);
     }
-    rows[1][other.len()]
+    wrong[wrong.len() - 1]
 }
 
 #[cfg(test)]
@@ -56,9 +72,9 @@ mod tests {
             ("c", None),
             ("", None),
         ] {
-            assert_eq!(closest(word, known), meant, "{word}");
+            assert_eq!(closest(word, &known), meant, "{word}");
         }
-        assert_eq!(closest(&"q".repeat(100_000), known), None);
+        assert_eq!(closest(&"q".repeat(100_000), &known), None);
     }
 
     proptest! {

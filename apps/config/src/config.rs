@@ -134,7 +134,7 @@ impl ClientConfig {
         I: IntoIterator,
         I::Item: Into<OsString>,
     {
-        parse(Side::Client.into(), arguments, environment, check::client)
+        parse(Side::Client.into(), &collect(arguments), environment, check::client)
     }
 
     /// As [`parse`](Self::parse), with the options of `kcptun-router`. `call` is how that was called,
@@ -149,7 +149,7 @@ impl ClientConfig {
         environment: Environment<'_>,
     ) -> Result<Outcome<Self>, Problems> {
         let program = Program { side: Side::Client, is_router: true, call };
-        parse(program, arguments, environment, check::client)
+        parse(program, &arguments, environment, check::client)
     }
 
     /// The start-up lines of the original, in its order, for a client that listens on `bound` and
@@ -172,7 +172,7 @@ impl ServerConfig {
         I: IntoIterator,
         I::Item: Into<OsString>,
     {
-        parse(Side::Server.into(), arguments, environment, check::server)
+        parse(Side::Server.into(), &collect(arguments), environment, check::server)
     }
 
     /// As [`parse`](Self::parse), with the options of `kcptun-router`. `call` is how that was called,
@@ -187,7 +187,7 @@ impl ServerConfig {
         environment: Environment<'_>,
     ) -> Result<Outcome<Self>, Problems> {
         let program = Program { side: Side::Server, is_router: true, call };
-        parse(program, arguments, environment, check::server)
+        parse(program, &arguments, environment, check::server)
     }
 
     /// The start-up lines of the original, in its order, for a server that has derived its key.
@@ -203,27 +203,42 @@ pub fn version_line() -> String {
     format!("kcptun version {}\n", env!("CARGO_PKG_VERSION"))
 }
 
-fn parse<C, I>(
-    program: Program,
-    arguments: I,
-    environment: Environment<'_>,
-    check: impl FnOnce(&mut Values) -> Option<C>,
-) -> Result<Outcome<C>, Problems>
+fn collect<I>(arguments: I) -> Vec<OsString>
 where
     I: IntoIterator,
     I::Item: Into<OsString>,
 {
-    let arguments = Arguments::read(program, arguments);
-    match arguments.request {
-        Some(Request::Help) => return Ok(Outcome::Print(help::help_of(program))),
-        Some(Request::Version) => return Ok(Outcome::Print(version_line())),
-        None => {}
-    }
-    let mut values = Values::new(program, arguments, environment);
+    arguments.into_iter().map(Into::into).collect()
+}
+
+fn parse<C>(
+    program: Program,
+    arguments: &[OsString],
+    environment: Environment<'_>,
+    check: fn(&mut Values) -> Option<C>,
+) -> Result<Outcome<C>, Problems> {
+    let mut values = match read(program, arguments, environment) {
+        Ok(values) => values,
+        Err(page) => return Ok(Outcome::Print(page)),
+    };
     let config = check(&mut values);
     let Values { problems, warnings, .. } = values;
     match config {
         Some(config) if problems.is_empty() => Ok(Outcome::Run(Parsed { config, warnings })),
         _ => Err(Problems::new(problems)),
+    }
+}
+
+/// The values given, or the text that was asked for instead.
+fn read(
+    program: Program,
+    arguments: &[OsString],
+    environment: Environment<'_>,
+) -> Result<Values, String> {
+    let arguments = Arguments::read(program, arguments);
+    match arguments.request {
+        Some(Request::Help) => Err(help::help_of(program)),
+        Some(Request::Version) => Err(version_line()),
+        None => Ok(Values::new(program, arguments, environment)),
     }
 }

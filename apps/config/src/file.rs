@@ -14,7 +14,7 @@ use crate::message::{Problem, Warning, shown};
 use crate::options::{Kind, OptionSpec, Program};
 
 /// Longest file read, in bytes: `-c /dev/zero` must come to an end.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
 /// A value from the file.
 #[derive(Debug)]
@@ -69,20 +69,22 @@ impl ConfigFile {
 
     fn members(&mut self, program: Program, members: &[Member<'_>]) {
         let mut unknown = Vec::new();
-        let mut seen: Vec<(&OptionSpec, usize)> = Vec::new();
+        let mut seen: Vec<(&str, usize)> = Vec::new();
         for member in members {
             let Some((spec, key)) = find(program, &member.key) else {
                 unknown.push(strange(program, member));
                 continue;
             };
             let line = member.place.line;
-            if let Some((_, before)) = seen.iter().rfind(|(other, _)| *other == spec) {
+            if let Some((_, before)) = seen.iter().rfind(|(name, _)| *name == spec.name) {
                 self.warn(&format!("{key} stands in lines {before} and {line}; the last counts"));
             }
-            seen.push((spec, line));
+            seen.push((spec.name, line));
             match value(spec.kind, member.value) {
                 Ok(Some(text)) => {
-                    self.entries.retain(|entry| entry.spec != spec);
+                    if let Some(at) = self.entries.iter().position(|it| it.spec.name == spec.name) {
+                        self.entries.remove(at);
+                    }
                     self.entries.push(Entry { spec, text, place: member.place });
                 }
                 Ok(None) => {}
@@ -109,14 +111,23 @@ impl ConfigFile {
 
 /// The text of the file, and whether every user of the system may read it.
 fn load(path: &OsStr) -> io::Result<(String, bool)> {
-    let file = File::open(path)?;
+    let mut file = File::open(path)?;
     let everyone_reads = everyone_reads(&file)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_BYTES {
+    let mut bytes = vec![0; MAX_BYTES + 1];
+    let mut length = 0;
+    // Not by `read_to_end`, which is large and used nowhere else in a small program.
+    loop {
+        match file.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(more) => length += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if length > MAX_BYTES {
         return Err(io::Error::other("longer than a megabyte"));
     }
-    Ok((decode(&bytes), everyone_reads))
+    Ok((decode(&bytes[..length]), everyone_reads))
 }
 
 #[cfg(unix)]
@@ -132,25 +143,23 @@ fn everyone_reads(_: &File) -> io::Result<bool> {
 
 /// The option with this key, and the key as it should be written.
 fn find(program: Program, key: &str) -> Option<(&'static OptionSpec, &'static str)> {
-    program
-        .options()
-        .filter_map(|spec| spec.key.map(|known| (spec, known)))
-        .find(|(_, known)| known.eq_ignore_ascii_case(key))
+    program.options().into_iter().find_map(|spec| Some((spec, spec.key_called(key)?)))
 }
 
 /// An unknown key, where it stands, and what it may have been meant to be.
 fn strange(program: Program, member: &Member<'_>) -> String {
     let key = shown(&member.key);
     let line = member.place.line;
-    let keys = program.options().filter_map(|spec| spec.key);
-    let is_it = |spec: &OptionSpec| spec.key.is_some_and(|it| it.eq_ignore_ascii_case(&member.key));
-    if let Some(other) = program.who_has(is_it) {
-        format!("{key} (line {line}, an option of {other})")
-    } else if let Some(known) = closest(&member.key, keys) {
-        format!("{key} (line {line}, did you mean {known}?)")
+    let keys: Vec<_> = program.options().into_iter().filter_map(|spec| spec.key).collect();
+    let hint = if let Some(other) = program.who_has(&|spec| spec.key_called(&member.key).is_some())
+    {
+        format!(", an option of {other}")
+    } else if let Some(known) = closest(&member.key, &keys) {
+        format!(", did you mean {known}?")
     } else {
-        format!("{key} (line {line})")
-    }
+        String::new()
+    };
+    format!("{key} (line {line}{hint})")
 }
 
 /// The text that the same value has on a command line; `None` for `null`.

@@ -5,9 +5,6 @@ use crate::options::{Group, Kind, OptionSpec, Program, Side};
 /// Width of the description column, so that the page fits 100 columns.
 const COLUMN: usize = 64;
 
-/// Stands for a space that must not become a line break.
-const NO_BREAK: &str = "\u{a0}";
-
 const NOTES: &str = "\
 Options take one dash or two, and their value as the next word or after `=`. Numbers may be
 decimal, 0x hexadecimal or 0 octal. For an option given twice the last value counts. The keys
@@ -21,50 +18,61 @@ pub fn help(side: Side) -> String {
 
 pub(crate) fn help_of(program: Program) -> String {
     let side = program.side;
+    let options = program.offered();
     let mut page = format!("{}\n\nUsage: {} [OPTIONS]\n", side.about(), program.call);
     for group in Group::ALL {
-        let rows: Vec<_> = program
-            .offered()
-            .filter(|spec| spec.group == group)
-            .map(|spec| (left(spec), description(spec, spec.default_for(side).unwrap_or(""))))
-            .collect();
-        if !rows.is_empty() {
-            section(&mut page, group.heading(), &rows);
+        let mut rows = Vec::new();
+        for spec in options.iter().filter(|spec| spec.group == group) {
+            rows.push((left(spec), description(spec, spec.default_for(side).unwrap_or(""))));
         }
+        section(&mut page, group.heading(), &rows);
     }
-    let rows =
-        [("help", "print this page"), ("version", "print the version")].map(|(name, help)| {
-            (format!("  -{}, --{name}", name.get(..1).unwrap_or(name)), help.to_owned())
-        });
+    let mut rows = Vec::new();
+    for (names, help) in [("-h, --help", "print this page"), ("-v, --version", "print the version")]
+    {
+        rows.push((format!("  {names}"), words(help)));
+    }
     section(&mut page, "Information", &rows);
     page.push_str(&format!("\n{NOTES}\n"));
     page
 }
 
-/// What an option does, its range, its default and its other name.
-pub(crate) fn description(spec: &OptionSpec, default: &str) -> String {
-    let mut text = spec.help.to_owned();
+/// What an option does, its range, its default and its other name, in parts that stay in one line.
+fn description(spec: &OptionSpec, default: &str) -> Vec<String> {
+    let mut parts = words(spec.help);
     if !spec.allowed.is_empty() {
-        text.push_str(&format!(" ({})", spec.allowed));
+        parts.extend(words(&format!("({})", spec.allowed)));
     }
     if !spec.kind.stands_alone() && !default.is_empty() {
-        text.push_str(&format!(" {}", together(&format!("[default: {default}]"))));
+        parts.push(format!("[default: {default}]"));
     }
     if let (Some(alias), None) = (spec.alias, spec.short()) {
-        text.push_str(&format!(" {}", together(&format!("[also --{alias}]"))));
+        parts.push(format!("[also --{alias}]"));
     }
-    text
+    parts
 }
 
-fn section(page: &mut String, heading: &str, rows: &[(String, String)]) {
-    let width = rows.iter().map(|(left, _)| left.chars().count()).max().unwrap_or(0);
+fn words(text: &str) -> Vec<String> {
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// Lines of at most [`COLUMN`] characters beside the names, unless a part is longer.
+fn section(page: &mut String, heading: &str, rows: &[(String, Vec<String>)]) {
+    let Some(width) = rows.iter().map(|(left, _)| left.chars().count()).max() else { return };
     page.push_str(&format!("\n{heading}:\n"));
-    for (left, text) in rows {
-        let mut left = left.as_str();
-        for line in wrap(text) {
-            page.push_str(&format!("{left:width$}  {line}\n"));
-            left = "";
+    for (left, parts) in rows {
+        page.push_str(&format!("{left:width$} "));
+        let mut length = 0;
+        for part in parts {
+            let more = 1 + part.chars().count();
+            if length > 0 && length + more > 1 + COLUMN {
+                page.push_str(&format!("\n{:width$} ", ""));
+                length = 0;
+            }
+            page.push_str(&format!(" {part}"));
+            length += more;
         }
+        page.push('\n');
     }
 }
 
@@ -79,27 +87,6 @@ fn left(spec: &OptionSpec) -> String {
         Kind::Boolean | Kind::BooleanOrText => format!("{names}[=<{}>]", spec.value_name),
         Kind::Text | Kind::Integer => format!("{names} <{}>", spec.value_name),
     }
-}
-
-/// The same text, unbreakable for [`wrap`].
-fn together(text: &str) -> String {
-    text.replace(' ', NO_BREAK)
-}
-
-/// Lines of at most [`COLUMN`] characters, unless a word is longer.
-fn wrap(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last().map_or(0, |line| line.chars().count());
-        match lines.last_mut() {
-            Some(last) if line == 0 || line + 1 + word.chars().count() <= COLUMN => {
-                last.extend((line > 0).then_some(' '));
-                last.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines.into_iter().map(|line| line.replace(NO_BREAK, " ")).collect()
 }
 
 #[cfg(test)]
@@ -126,7 +113,7 @@ mod tests {
             }
             for spec in program.offered() {
                 let default = spec.default_for(program.side).unwrap();
-                let text = description(spec, default).replace(NO_BREAK, " ");
+                let text = description(spec, default).join(" ");
                 assert!(page.contains(&spec.flag()) && flat.contains(&text), "{}", spec.name);
                 let said = spec.kind.stands_alone() || default.is_empty();
                 assert!(said || text.contains(&format!("[default: {default}]")), "{text}");

@@ -35,7 +35,7 @@ pub(crate) struct Member<'t> {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
     pub(crate) place: Place,
-    pub(crate) what: String,
+    pub(crate) what: &'static str,
 }
 
 /// The members of the object that `text` begins with, in their order, all of them also when a key
@@ -49,7 +49,7 @@ pub(crate) fn members(text: &str) -> Result<Vec<Member<'_>>, Fault> {
     found.map_err(|SyntaxError { words, at }| {
         // The byte at fault is the one before, but for the end of the line before.
         let is_after_line = at == 0 || text.as_bytes()[at - 1] == b'\n';
-        Fault { place: place(text, at - usize::from(!is_after_line)), what: words.to_owned() }
+        Fault { place: place(text, at - usize::from(!is_after_line)), what: words }
     })
 }
 
@@ -143,7 +143,7 @@ mod tests {
     #[track_caller]
     fn faulty(text: &str, place: &str, what: &str) {
         let fault = members(text).unwrap_err();
-        assert_eq!((fault.place.to_string().as_str(), fault.what.as_str()), (place, what));
+        assert_eq!((fault.place.to_string().as_str(), fault.what), (place, what));
     }
 
     #[test]

@@ -89,14 +89,14 @@ impl Mode {
     /// The mode called `word`; `None` for unknown words, which the original reads as manual.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
-        Some(match word {
-            "normal" => Self::Normal,
-            "fast" => Self::Fast,
-            "fast2" => Self::Fast2,
-            "fast3" => Self::Fast3,
-            "manual" => Self::Manual,
-            _ => return None,
-        })
+        const WORDS: [(&str, Mode); 5] = [
+            ("normal", Mode::Normal),
+            ("fast", Mode::Fast),
+            ("fast2", Mode::Fast2),
+            ("fast3", Mode::Fast3),
+            ("manual", Mode::Manual),
+        ];
+        WORDS.iter().find(|(known, _)| *known == word).map(|(_, mode)| *mode)
     }
 
     /// The four values of a named mode (kcptun 20210624, `main.go`): nodelay, interval in

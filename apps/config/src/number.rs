@@ -22,34 +22,46 @@ pub(crate) fn parse_integer(text: &str) -> Result<i64, &'static str> {
         _ => (10, unsigned),
     };
     let after_prefix = digits.len() < unsigned.len();
-    let mut value: i128 = 0;
+    let mut value: u64 = 0;
     let mut after_digit = after_prefix;
     let mut any = false;
-    for character in digits.chars() {
-        if character == '_' {
+    for byte in digits.bytes() {
+        if byte == b'_' {
             if !after_digit {
                 return Err(NOT_A_NUMBER);
             }
             after_digit = false;
             continue;
         }
-        let digit = character.to_digit(radix).ok_or(NOT_A_NUMBER)?;
-        value = value.saturating_mul(i128::from(radix)).saturating_add(i128::from(digit));
+        let digit = char::from(byte).to_digit(radix).ok_or(NOT_A_NUMBER)?;
+        value = value.saturating_mul(radix.into()).saturating_add(digit.into());
         (after_digit, any) = (true, true);
     }
     if !any || !after_digit {
         return Err(NOT_A_NUMBER);
     }
-    i64::try_from(if negative { -value } else { value }).map_err(|_| "too large")
+    let signed = match negative {
+        true => 0_i64.checked_sub_unsigned(value),
+        false => 0_i64.checked_add_unsigned(value),
+    };
+    signed.ok_or("too large")
 }
 
 /// A boolean as `strconv.ParseBool` reads it.
 pub(crate) fn parse_boolean(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+    const WORDS: [[&str; 2]; 6] = [
+        ["0", "1"],
+        ["f", "t"],
+        ["F", "T"],
+        ["FALSE", "TRUE"],
+        ["false", "true"],
+        ["False", "True"],
+    ];
+    WORDS.iter().find_map(|[no, yes]| match text {
+        _ if text == *no => Some(false),
+        _ if text == *yes => Some(true),
         _ => None,
-    }
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The lines users of the original look for when it starts.
 
+use std::fmt;
+
 use crate::config::{ClientConfig, CommonConfig, ServerConfig};
 use crate::kinds::Mode;
 use crate::values::Values;
@@ -26,82 +28,85 @@ impl Given {
     fn get(&self, name: &str) -> &str {
         self.values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
     }
+}
 
-    /// `name: value`.
-    fn line(&self, name: &str) -> String {
-        format!("{name}: {}", self.get(name))
+/// The lines so far.
+struct Lines<'c> {
+    common: &'c CommonConfig,
+    lines: Vec<String>,
+}
+
+impl<'c> Lines<'c> {
+    fn new(common: &'c CommonConfig) -> Self {
+        let mut lines = Self { common, lines: Vec::new() };
+        lines.text("version", &env!("CARGO_PKG_VERSION"));
+        lines.text("smux version", &common.smux_version.number());
+        lines
     }
 
-    /// `one: value other: value`.
-    fn pair(&self, one: &str, other: &str) -> String {
-        format!("{} {}", self.line(one), self.line(other))
+    /// `name: value`.
+    fn text(&mut self, name: &str, value: &dyn fmt::Display) {
+        self.lines.push(format!("{name}: {value}"));
+    }
+
+    /// A line for each of `names` with what was given; some share one: `one: value other: value`.
+    fn given(&mut self, names: &[&str]) {
+        for name in names {
+            let value = |name: &str| format!("{name}: {}", self.common.given.get(name));
+            self.lines.push(match name.split_once(' ') {
+                Some((one, other)) => format!("{} {}", value(one), value(other)),
+                None => value(name),
+            });
+        }
+    }
+
+    fn encryption(&mut self) {
+        let common = self.common;
+        self.text("encryption", &common.crypt.given());
+        self.text("nodelay parameters", &common.given.timing);
+    }
+
+    /// What stands in the middle, of the protocol.
+    fn protocol(&mut self) {
+        self.given(&["sndwnd rcvwnd"]);
+        self.text("compression", &self.common.compression);
+        self.given(&["mtu", "ratelimit", "datashard parityshard", "acknodelay", "dscp"]);
+        self.given(&["sockbuf", "smuxbuf", "framesize", "streambuf", "keepalive"]);
+    }
+
+    fn end(mut self) -> Vec<String> {
+        if self.common.status.is_some() {
+            self.given(&["status"]);
+        }
+        // Scripts wait for these two. By now the key is there, since what can fail goes first.
+        self.lines.push("initiating key derivation".to_owned());
+        self.lines.push("key derivation done".to_owned());
+        self.lines
     }
 }
 
 /// kcptun 20230811, `client/main.go`; `ratelimit` and `framesize` where kcptun 2025 has them.
 pub(crate) fn client_lines(config: &ClientConfig, bound: &str) -> Vec<String> {
-    let common = &config.common;
-    let given = &common.given;
-    let mut lines = Vec::from(first_lines(common));
-    lines.push(format!("listening on: {bound}"));
-    lines.push(format!("encryption: {}", common.crypt.given()));
-    lines.push(format!("nodelay parameters: {}", given.timing));
-    lines.push(format!("remote address: {}", given.get("remoteaddr")));
-    lines.extend(shared_lines(common));
-    let names = ["conn", "autoexpire", "scavengettl", "snmplog", "snmpperiod", "quiet", "tcp"];
-    lines.extend(names.map(|name| given.line(name)));
-    lines.push(given.line("pprof"));
-    lines.extend(last_lines(common));
-    lines
+    let mut lines = Lines::new(&config.common);
+    lines.text("listening on", &bound);
+    lines.encryption();
+    lines.text("remote address", &config.common.given.get("remoteaddr"));
+    lines.protocol();
+    lines.given(&["conn", "autoexpire", "scavengettl", "snmplog", "snmpperiod", "quiet", "tcp"]);
+    lines.given(&["pprof"]);
+    lines.end()
 }
 
 /// kcptun 20230811, `server/main.go`; `ratelimit` and `framesize` where kcptun 2025 has them.
 pub(crate) fn server_lines(config: &ServerConfig) -> Vec<String> {
-    let common = &config.common;
-    let given = &common.given;
-    let mut lines = Vec::from(first_lines(common));
-    lines.push(format!("listening on: {}", given.get("listen")));
-    lines.push(given.line("target"));
-    lines.push(format!("encryption: {}", common.crypt.given()));
-    lines.push(format!("nodelay parameters: {}", given.timing));
-    lines.extend(shared_lines(common));
-    let names = ["snmplog", "snmpperiod", "pprof", "quiet", "tcp"];
-    lines.extend(names.map(|name| given.line(name)));
+    let mut lines = Lines::new(&config.common);
+    lines.text("listening on", &config.common.given.get("listen"));
+    lines.given(&["target"]);
+    lines.encryption();
+    lines.protocol();
+    lines.given(&["snmplog", "snmpperiod", "pprof", "quiet", "tcp"]);
     if config.shards > 1 {
-        lines.push(given.line("shards"));
+        lines.given(&["shards"]);
     }
-    lines.extend(last_lines(common));
-    lines
-}
-
-fn first_lines(common: &CommonConfig) -> [String; 2] {
-    [
-        format!("version: {}", env!("CARGO_PKG_VERSION")),
-        format!("smux version: {}", common.smux_version.number()),
-    ]
-}
-
-fn shared_lines(common: &CommonConfig) -> [String; 12] {
-    let given = &common.given;
-    [
-        given.pair("sndwnd", "rcvwnd"),
-        format!("compression: {}", common.compression),
-        given.line("mtu"),
-        given.line("ratelimit"),
-        given.pair("datashard", "parityshard"),
-        given.line("acknodelay"),
-        given.line("dscp"),
-        given.line("sockbuf"),
-        given.line("smuxbuf"),
-        given.line("framesize"),
-        given.line("streambuf"),
-        given.line("keepalive"),
-    ]
-}
-
-fn last_lines(common: &CommonConfig) -> Vec<String> {
-    let status = common.status.is_some().then(|| common.given.line("status"));
-    // Scripts wait for these two. By now the key is there, since what can fail goes first.
-    let derived = ["initiating key derivation", "key derivation done"].map(str::to_owned);
-    status.into_iter().chain(derived).collect()
+    lines.end()
 }

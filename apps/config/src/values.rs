@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 
 use crate::arguments::{Arguments, Word};
 use crate::file::{ConfigFile, Entry};
@@ -45,16 +46,16 @@ impl Values {
     ) -> Self {
         let Arguments { words, problems, warnings, .. } = arguments;
         let mut values = Self { values: Vec::new(), file: String::new(), problems, warnings };
-        values.values =
-            program.options().map(|spec| initial(spec, program.side, environment)).collect();
+        let options = program.options().into_iter();
+        values.values = options.map(|spec| initial(spec, program.side, environment)).collect();
         for Word { spec, text } in words {
             values.replace(spec, text, Source::CommandLine);
         }
         let path = values.raw("c").to_owned();
         if !path.is_empty() {
-            let file = ConfigFile::read(program, &path);
-            values.problems.extend(file.problems);
-            values.warnings.extend(file.warnings);
+            let mut file = ConfigFile::read(program, &path);
+            values.problems.append(&mut file.problems);
+            values.warnings.append(&mut file.warnings);
             values.file = file.name;
             for Entry { spec, text, place } in file.entries {
                 values.replace(spec, text, Source::File(place));
@@ -73,7 +74,7 @@ impl Values {
         match self.raw(name).to_str() {
             Some(text) => text.to_owned(),
             None => {
-                self.problem(name, "not UTF-8 text");
+                self.problem(name, &"not UTF-8 text");
                 String::new()
             }
         }
@@ -81,11 +82,10 @@ impl Values {
 
     /// The number of the option `name`; `None` after a problem was noted.
     pub(crate) fn integer(&mut self, name: &str) -> Option<i64> {
-        match parse_integer(&self.raw(name).to_string_lossy()) {
+        match parse_integer(&self.lossy(name)) {
             Ok(value) => Some(value),
             Err(why) => {
-                let allowed = self.allowed(name);
-                self.problem(name, &join(why, allowed));
+                self.unread(name, why);
                 None
             }
         }
@@ -98,15 +98,14 @@ impl Values {
         if (low..=high).contains(&value) {
             return Some(value);
         }
-        let allowed = self.allowed(name);
-        self.problem(name, &format!("allowed: {allowed}"));
+        self.not_allowed(name);
         None
     }
 
     /// The switch `name`; false after a problem was noted.
     pub(crate) fn boolean(&mut self, name: &str) -> bool {
-        parse_boolean(&self.raw(name).to_string_lossy()).unwrap_or_else(|| {
-            self.problem(name, "allowed: true or false");
+        parse_boolean(&self.lossy(name)).unwrap_or_else(|| {
+            self.problem(name, &"allowed: true or false");
             false
         })
     }
@@ -117,31 +116,42 @@ impl Values {
     }
 
     /// Whether the user gave the option `name`.
-    pub(crate) fn is_given(&self, name: &str) -> bool {
+    fn is_given(&self, name: &str) -> bool {
         self.find(name).is_some_and(|value| value.source != Source::Default)
     }
 
     /// Notes that the value of the option `name` cannot be used.
-    pub(crate) fn problem(&mut self, name: &str, why: &str) {
+    pub(crate) fn problem(&mut self, name: &str, why: &dyn fmt::Display) {
         let text = format!("{}: {why}", self.quote(name));
         self.problems.push(Problem::new(text));
     }
 
+    /// Notes that the value of the option `name` is not one of those allowed.
+    pub(crate) fn not_allowed(&mut self, name: &str) {
+        let allowed = self.allowed(name);
+        self.problem(name, &format_args!("allowed: {allowed}"));
+    }
+
     /// Notes what the value of the option `name` leads to.
-    pub(crate) fn warn(&mut self, name: &str, effect: &str) {
+    pub(crate) fn warn(&mut self, name: &str, effect: &dyn fmt::Display) {
         let text = format!("{}: {effect}", self.quote(name));
         self.warnings.push(Warning::new(text));
     }
 
-    /// Notes what the values of the options `names` lead to, in one line that says where the first
-    /// of them stands.
-    pub(crate) fn warn_all(&mut self, names: &[&str], effect: &str) {
-        let Some((first, more)) = names.split_first() else { return };
-        let mut text = self.quote(first);
-        for name in more {
-            text.push_str(&format!(", {} {}", self.called(name), self.raw(name).to_string_lossy()));
+    /// Notes what those values of the options `names` lead to that the user gave, in one line that
+    /// says where the first of them stands.
+    pub(crate) fn warn_given(&mut self, names: &[&str], effect: &dyn fmt::Display) {
+        let mut text = String::new();
+        for name in names.iter().filter(|name| self.is_given(name)) {
+            if text.is_empty() {
+                text = self.quote(name);
+            } else {
+                text.push_str(&format!(", {} {}", self.called(name), self.lossy(name)));
+            }
         }
-        self.warnings.push(Warning::new(format!("{text}: {effect}")));
+        if !text.is_empty() {
+            self.warnings.push(Warning::new(format!("{text}: {effect}")));
+        }
     }
 
     /// Units and range of the option `name`.
@@ -170,7 +180,9 @@ impl Values {
 
     /// Puts a value from a stronger source in the place of a weaker one.
     fn replace(&mut self, spec: &'static OptionSpec, text: OsString, source: Source) {
-        let Some(at) = self.values.iter().position(|value| value.spec == spec) else { return };
+        let Some(at) = self.values.iter().position(|value| value.spec.name == spec.name) else {
+            return;
+        };
         let before = &self.values[at];
         let was_given = before.source != Source::Default;
         let differs = plain(spec.kind, &before.text) != plain(spec.kind, &text);
@@ -183,13 +195,23 @@ impl Values {
             Kind::Text | Kind::Boolean | Kind::BooleanOrText => None,
         };
         if let Some(why) = bad {
-            self.problem(spec.name, &join(why, spec.allowed));
+            self.unread(spec.name, why);
         } else if let (Source::File(place), true, true) = (source, was_given, differs) {
-            let (file, key) = (&self.file, spec.key.unwrap_or(spec.name));
-            let effect = format!("without effect, the file has {key} too ({file}:{place})");
-            self.warn(spec.name, &effect);
+            let (file, key) = (self.file.clone(), spec.key.unwrap_or(spec.name));
+            self.warn(
+                spec.name,
+                &format_args!("without effect, the file has {key} too ({file}:{place})"),
+            );
         }
         self.values[at] = Value { spec, text, source };
+    }
+
+    /// Notes that the value of the option `name` cannot be read at all.
+    fn unread(&mut self, name: &str, why: &str) {
+        match self.allowed(name) {
+            "" => self.problem(name, &why),
+            allowed => self.problem(name, &format_args!("{why}; allowed: {allowed}")),
+        }
     }
 
     /// Option and value as the user knows them, and where they stand; never the text of a key.
@@ -206,6 +228,11 @@ impl Values {
             Source::Default | Source::CommandLine => format!("{called}{text}"),
             Source::File(place) => format!("{}:{place}: {called}{text}", self.file),
         }
+    }
+
+    /// The text of the option `name`, with replacements for what is no text.
+    pub(crate) fn lossy(&self, name: &str) -> Cow<'_, str> {
+        self.raw(name).to_string_lossy()
     }
 
     fn find(&self, name: &str) -> Option<&Value> {
@@ -236,8 +263,4 @@ fn plain(kind: Kind, text: &OsStr) -> Cow<'_, str> {
         }
         Kind::Text => text,
     }
-}
-
-fn join(why: &str, allowed: &str) -> String {
-    if allowed.is_empty() { why.to_owned() } else { format!("{why}; allowed: {allowed}") }
 }

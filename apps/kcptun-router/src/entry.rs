@@ -1,9 +1,11 @@
 //! What the program does from `main` on: which role, the command line, the log, the loop.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::num::NonZeroU16;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -18,7 +20,7 @@ use kcptun_router_driver::{
 use kcptun_tunnel::policy::PolicyConfig;
 
 use crate::log::Log;
-use crate::operate::{self, Signals};
+use crate::operate::{self, Loop};
 
 const USAGE: &str = "\
 kcptun for routers: one thread, memory fixed at the start.
@@ -31,19 +33,20 @@ Each command's -h lists the options.
 
 /// Runs the program with its arguments, the name it was called with first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let mut arguments = arguments.into_iter();
-    let name = arguments.next().unwrap_or_default();
-    let name = Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned();
-    match name.as_str() {
-        "kcptun-client" => return client("kcptun-client", arguments),
-        "kcptun-server" => return server("kcptun-server", arguments),
+    const HELP: [&str; 6] = ["help", "h", "-h", "--h", "-help", "--help"];
+    const VERSION: [&str; 5] = ["version", "-v", "--v", "-version", "--version"];
+    let mut arguments: Vec<_> = arguments.into_iter().collect();
+    let name = take_first(&mut arguments);
+    match Path::new(&name).file_name().and_then(OsStr::to_str) {
+        Some("kcptun-client") => return client("kcptun-client", arguments),
+        Some("kcptun-server") => return server("kcptun-server", arguments),
         _ => {}
     }
-    match arguments.next().as_ref().map(|word| word.to_string_lossy()).as_deref() {
+    match take_first(&mut arguments).to_str() {
         Some("client") => client("kcptun-router client", arguments),
         Some("server") => server("kcptun-router server", arguments),
-        Some("help" | "h" | "-h" | "--h" | "-help" | "--help") => print(USAGE),
-        Some("version" | "-v" | "--v" | "-version" | "--version") => print(&version_line()),
+        Some(word) if HELP.contains(&word) => print(USAGE),
+        Some(word) if VERSION.contains(&word) => print(&version_line()),
         _ => {
             let _ = io::stderr().write_all(USAGE.as_bytes());
             ExitCode::FAILURE
@@ -51,92 +54,96 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn client(call: &'static str, arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    start(call, arguments, ClientConfig::parse_for_router, |Parsed { config, warnings }| {
-        with_log(&config.common, |log, signals| {
-            let memory = memory(&config.common);
-            let policy = PolicyConfig {
-                conn: config.conn.try_into().unwrap_or(NonZeroU16::MIN),
-                autoexpire: config.auto_expire.unwrap_or_default(),
-                scavengettl: config.scavenge_ttl,
-            };
-            let client = Client::new(ClientSettings {
-                listen: config.listen.clone(),
-                remote: config.remote.clone(),
-                cipher: cipher(&config.common)?,
-                tunnel: settings::tunnel(&config.common),
-                socket: settings::socket(&config.common),
-                policy,
-                close_wait: config.common.close_wait,
-                quiet: config.common.quiet,
-                memory: memory.bytes,
-            });
-            let mut client = client.map_err(|error| {
-                start_failure(&error, memory, &format_args!("--localaddr {}", config.listen))
-            })?;
-            let bound = client.local_addr();
-            let bound = bound.map_or_else(|| config.listen.to_string(), |bound| bound.to_string());
-            announce(log, &config.common, config.start_up_lines(&bound), &warnings);
-            log.line(client.plan());
-            lock(log, memory);
-            operate(&mut client, log, signals, &config.common)
-        })
-    })
+fn take_first(arguments: &mut Vec<OsString>) -> OsString {
+    if arguments.is_empty() { OsString::new() } else { arguments.remove(0) }
 }
 
-fn server(call: &'static str, arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    start(call, arguments, ServerConfig::parse_for_router, |Parsed { config, warnings }| {
-        with_log(&config.common, |log, signals| {
-            let memory = memory(&config.common);
-            let server = Server::new(ServerSettings {
-                listen: config.listen.clone(),
-                target: config.target.clone(),
-                cipher: cipher(&config.common)?,
-                tunnel: settings::tunnel(&config.common),
-                socket: settings::socket(&config.common),
-                close_wait: config.common.close_wait,
-                quiet: config.common.quiet,
-                memory: memory.bytes,
-            });
-            let mut server = server.map_err(|error| {
-                start_failure(&error, memory, &format_args!("--listen {}", config.listen))
-            })?;
-            announce(log, &config.common, config.start_up_lines(), &warnings);
-            if config.shards > 1 {
-                log.line("warning: --shards: this program has one thread");
-            }
-            for local in server.local_addrs() {
-                log.line(&format_args!("Listening on: {local}/udp"));
-            }
-            log.line(server.plan());
-            lock(log, memory);
-            operate(&mut server, log, signals, &config.common)
-        })
-    })
+fn client(call: &'static str, arguments: Vec<OsString>) -> ExitCode {
+    start(call, ClientConfig::parse_for_router(call, arguments, &environment))
 }
 
-/// Why the program ends without success, unless standard error has the reason already.
-struct Failure(Option<String>);
+fn server(call: &'static str, arguments: Vec<OsString>) -> ExitCode {
+    start(call, ServerConfig::parse_for_router(call, arguments, &environment))
+}
 
-fn start<C>(
-    call: &'static str,
-    arguments: impl Iterator<Item = OsString>,
-    parse: impl FnOnce(
-        &'static str,
-        Vec<OsString>,
-        kcptun_config::Environment<'_>,
-    ) -> Result<Outcome<C>, Problems>,
-    run: impl FnOnce(Parsed<C>) -> Result<(), Failure>,
-) -> ExitCode {
-    match parse(call, arguments.collect(), &|name| std::env::var_os(name)) {
+fn environment(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+/// What tells a client from a server, once its configuration has been checked.
+trait Role {
+    fn common(&self) -> &CommonConfig;
+
+    /// Binds what is to be bound, takes the memory, and tells of it in the log.
+    fn begin(&self, log: &Log, warnings: &[Warning]) -> Result<Box<dyn Loop>, String>;
+}
+
+impl Role for ClientConfig {
+    fn common(&self) -> &CommonConfig {
+        &self.common
+    }
+
+    fn begin(&self, log: &Log, warnings: &[Warning]) -> Result<Box<dyn Loop>, String> {
+        let policy = PolicyConfig {
+            conn: self.conn.try_into().unwrap_or(NonZeroU16::MIN),
+            autoexpire: self.auto_expire.unwrap_or_default(),
+            scavengettl: self.scavenge_ttl,
+        };
+        let client = Client::new(ClientSettings {
+            listen: self.listen.clone(),
+            remote: self.remote.clone(),
+            cipher: cipher(&self.common)?,
+            tunnel: settings::tunnel(&self.common),
+            socket: settings::socket(&self.common),
+            policy,
+            close_wait: self.common.close_wait,
+            quiet: self.common.quiet,
+            memory: memory(&self.common).bytes,
+        });
+        let listen = format_args!("--localaddr {}", self.listen);
+        let client = client.map_err(|error| start_failure(&error, &self.common, &listen))?;
+        let bound = client.local_addr();
+        let bound = bound.map_or_else(|| self.listen.to_string(), |bound| bound.to_string());
+        announce(log, &self.common, &self.start_up_lines(&bound), warnings);
+        log.line(client.plan());
+        Ok(Box::new(client))
+    }
+}
+
+impl Role for ServerConfig {
+    fn common(&self) -> &CommonConfig {
+        &self.common
+    }
+
+    fn begin(&self, log: &Log, warnings: &[Warning]) -> Result<Box<dyn Loop>, String> {
+        let server = Server::new(ServerSettings {
+            listen: self.listen.clone(),
+            target: self.target.clone(),
+            cipher: cipher(&self.common)?,
+            tunnel: settings::tunnel(&self.common),
+            socket: settings::socket(&self.common),
+            close_wait: self.common.close_wait,
+            quiet: self.common.quiet,
+            memory: memory(&self.common).bytes,
+        });
+        let listen = format_args!("--listen {}", self.listen);
+        let server = server.map_err(|error| start_failure(&error, &self.common, &listen))?;
+        announce(log, &self.common, &self.start_up_lines(), warnings);
+        if self.shards > 1 {
+            log.line("warning: --shards: this program has one thread");
+        }
+        for local in server.local_addrs() {
+            log.line(&format_args!("Listening on: {local}/udp"));
+        }
+        log.line(server.plan());
+        Ok(Box::new(server))
+    }
+}
+
+fn start<R: Role>(call: &str, outcome: Result<Outcome<R>, Problems>) -> ExitCode {
+    match outcome {
         Ok(Outcome::Print(text)) => print(&text),
-        Ok(Outcome::Run(parsed)) => match run(parsed) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(Failure(text)) => {
-                text.inspect(|text| complain(call, text));
-                ExitCode::FAILURE
-            }
-        },
+        Ok(Outcome::Run(Parsed { config, warnings })) => run_role(call, &config, &warnings),
         Err(problems) => {
             problems.iter().for_each(|problem| complain(call, problem));
             ExitCode::FAILURE
@@ -144,26 +151,35 @@ fn start<C>(
     }
 }
 
-/// Opens the log and catches signals, before anything is said: who reads the first line may send one
-/// at once. What `run` fails with stands in the log, and on standard error too: whoever started the
-/// program by hand should see why it ended.
-fn with_log(
-    config: &CommonConfig,
-    run: impl FnOnce(&Log, &Signals) -> Result<(), String>,
-) -> Result<(), Failure> {
-    let path = config.log.as_deref();
+fn run_role(call: &str, role: &dyn Role, warnings: &[Warning]) -> ExitCode {
+    let path = role.common().log.as_deref();
     let level = std::env::var("KCPTUN_LOG").ok();
-    let log = Log::open(path, level.as_deref().filter(|word| !word.is_empty()));
-    let log = log.map_err(|error| {
-        let path = path.unwrap_or(Path::new("")).display();
-        Failure(Some(format!("--log {path}: cannot be opened: {error}")))
-    })?;
+    let log = match Log::open(path, level.as_deref().filter(|word| !word.is_empty())) {
+        Ok(log) => log,
+        Err(error) => {
+            let path = path.unwrap_or(Path::new("")).display();
+            complain(call, &format_args!("--log {path}: cannot be opened: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
     log.install();
-    let signals = Signals::catch(&log).map_err(|error| error.to_string());
-    signals.and_then(|signals| run(&log, &signals)).map_err(|text| {
-        log.line(&format_args!("error: {text}"));
-        Failure(Some(text).filter(|_| !log.is_stderr()))
-    })
+    let Err(text) = run_with_log(role, &log, warnings) else { return ExitCode::SUCCESS };
+    log.line(&format_args!("error: {text}"));
+    // Whoever started the program by hand should see why it ended.
+    if !log.is_stderr() {
+        complain(call, &text);
+    }
+    ExitCode::FAILURE
+}
+
+fn run_with_log(role: &dyn Role, log: &Log, warnings: &[Warning]) -> Result<(), String> {
+    let common = role.common();
+    // Before anything is said: who reads the first line may send a signal at once.
+    operate::catch_signals(log).map_err(|error| error.to_string())?;
+    let mut what = role.begin(log, warnings)?;
+    lock(log, memory(common));
+    let mut rows = common.snmp.clone().map(|file| SnmpWriter::new(file, now()));
+    operate::run(&mut *what, log, rows.as_mut()).map_err(|error| error.to_string())
 }
 
 /// What `--mem` and `--lock` say.
@@ -175,17 +191,17 @@ fn cipher(config: &CommonConfig) -> Result<kcptun_tunnel::crypt::PacketCipher, S
     settings::cipher(config).map_err(|error| format!("--crypt {}: {error}", config.crypt.name()))
 }
 
-fn start_failure(error: &StartError, memory: Memory, listen: &dyn fmt::Display) -> String {
+fn start_failure(error: &StartError, config: &CommonConfig, listen: &dyn fmt::Display) -> String {
     match error {
         StartError::Listen(error) => format!("{listen}: {error}"),
-        StartError::Memory(error) => format!("--mem {}: {error}", memory.bytes),
+        StartError::Memory(error) => format!("--mem {}: {error}", memory(config).bytes),
         other => other.to_string(),
     }
 }
 
-fn announce(log: &Log, common: &CommonConfig, lines: Vec<String>, warnings: &[Warning]) {
+fn announce(log: &Log, common: &CommonConfig, lines: &[String], warnings: &[Warning]) {
     for line in lines {
-        log.line(&line);
+        log.line(line);
     }
     for warning in warnings {
         log.line(&format_args!("warning: {warning}"));
@@ -204,24 +220,16 @@ fn lock(log: &Log, memory: Memory) {
     }
 }
 
-fn operate(
-    what: &mut impl operate::Loop,
-    log: &Log,
-    signals: &Signals,
-    config: &CommonConfig,
-) -> Result<(), String> {
-    let rows = config.snmp.clone().map(|file| SnmpWriter::new(file, now()));
-    operate::run(what, log, signals, rows).map_err(|error| error.to_string())
-}
-
-/// Prints on standard output; that nobody reads it is no failure.
+/// Prints on standard output; that nobody reads it is no failure. Nothing else is printed, so no
+/// buffer is linked for it.
 fn print(text: &str) -> ExitCode {
-    match io::stdout().write_all(text.as_bytes()) {
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    match output.and_then(|output| File::from(output).write_all(text.as_bytes())) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
         _ => ExitCode::SUCCESS,
     }
 }
 
 fn complain(call: &str, text: &dyn fmt::Display) {
-    let _ = writeln!(io::stderr(), "{call}: {text}");
+    let _ = io::stderr().write_all(format!("{call}: {text}\n").as_bytes());
 }

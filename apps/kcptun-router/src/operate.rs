@@ -1,19 +1,17 @@
 //! The poll loop, and what is done between its turns: signals, rows of counters.
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kcptun_config::snmp_log::{SnmpNews, SnmpWriter};
 use kcptun_router_driver::{Client, Server, TunnelStats, now};
 use kcptun_tunnel::Summary;
 use kcptun_tunnel::snmp::Snmp;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::flag::register;
+use libc::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 
 use crate::local_time::local_time;
 use crate::log::Log;
+use crate::signals;
 
 /// Longest sleep: a signal that comes between the look at the flags and the sleep is seen after it.
 const LONGEST: Duration = Duration::from_secs(2);
@@ -44,64 +42,35 @@ impl Loop for Server {
     }
 }
 
-/// The signals caught.
-#[derive(Debug)]
-pub(crate) struct Signals {
-    interrupt: Arc<AtomicBool>,
-    terminate: Arc<AtomicBool>,
-    hang_up: Arc<AtomicBool>,
-    report: Arc<AtomicBool>,
-}
-
-impl Signals {
-    /// Catches SIGINT, SIGTERM and SIGUSR1 from now on, and with a log file SIGHUP.
-    pub(crate) fn catch(log: &Log) -> io::Result<Self> {
-        let [interrupt, terminate, hang_up, report] =
-            [(); 4].map(|()| Arc::new(AtomicBool::new(false)));
-        register(SIGINT, Arc::clone(&interrupt))?;
-        register(SIGTERM, Arc::clone(&terminate))?;
-        register(SIGUSR1, Arc::clone(&report))?;
-        if !log.is_stderr() {
-            register(SIGHUP, Arc::clone(&hang_up))?;
-        }
-        Ok(Self { interrupt, terminate, hang_up, report })
+/// Catches SIGINT, SIGTERM and SIGUSR1 from now on, and with a log file SIGHUP.
+pub(crate) fn catch_signals(log: &Log) -> io::Result<()> {
+    for signal in [SIGINT, SIGTERM, SIGUSR1] {
+        signals::catch(signal)?;
     }
-
-    fn stop(&self) -> Option<&'static str> {
-        let was_set = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
-        match () {
-            () if was_set(&self.interrupt) => Some("interrupt"),
-            () if was_set(&self.terminate) => Some("terminated"),
-            () => None,
-        }
-    }
+    if log.is_stderr() { Ok(()) } else { signals::catch(SIGHUP) }
 }
 
 /// Runs until a signal says stop, and writes the line of totals.
-pub(crate) fn run(
-    what: &mut impl Loop,
-    log: &Log,
-    signals: &Signals,
-    rows: Option<SnmpWriter>,
-) -> io::Result<()> {
+pub(crate) fn run(what: &mut dyn Loop, log: &Log, rows: Option<&mut SnmpWriter>) -> io::Result<()> {
     let started = now();
-    let result = turn_until_stopped(what, log, signals, rows);
+    let result = turn_until_stopped(what, log, rows);
     log.line(&Summary { uptime: now() - started, stats: what.stats() });
     result
 }
 
 fn turn_until_stopped(
-    what: &mut impl Loop,
+    what: &mut dyn Loop,
     log: &Log,
-    signals: &Signals,
-    mut rows: Option<SnmpWriter>,
+    mut rows: Option<&mut SnmpWriter>,
 ) -> io::Result<()> {
     loop {
-        if let Some(name) = signals.stop() {
-            log.line(&format_args!("{name}: stopping"));
-            return Ok(());
+        for (signal, name) in [(SIGINT, "interrupt"), (SIGTERM, "terminated")] {
+            if signals::came(signal) {
+                log.line(&format_args!("{name}: stopping"));
+                return Ok(());
+            }
         }
-        if signals.hang_up.swap(false, Ordering::Relaxed) {
+        if signals::came(SIGHUP) {
             match log.reopen() {
                 Ok(()) => log.line("hangup: the log file was opened again"),
                 Err(error) => log.line(&format_args!(
@@ -110,23 +79,31 @@ fn turn_until_stopped(
                 )),
             }
         }
-        if signals.report.swap(false, Ordering::Relaxed) {
-            log.line(&Snmp::from(&what.stats()));
-        }
-        let mut longest = LONGEST;
-        if let Some(rows) = &mut rows {
-            if rows.due() <= now() {
-                write_row(rows, &what.stats(), log);
+        let asked = signals::came(SIGUSR1);
+        let due = rows.as_deref_mut().filter(|rows| rows.due() <= now());
+        if asked || due.is_some() {
+            let counters = counters(what);
+            if asked {
+                log.line(&counters);
             }
-            longest = longest.min(rows.due().since(now()));
+            if let Some(rows) = due {
+                write_row(rows, &counters, log);
+            }
         }
-        what.turn(longest)?;
+        let due = rows.as_ref().map_or(LONGEST, |rows| rows.due().since(now()));
+        what.turn(due.min(LONGEST))?;
     }
 }
 
-fn write_row(rows: &mut SnmpWriter, stats: &TunnelStats, log: &Log) {
+/// Not inlined, as it would be once for each use, and is large.
+#[inline(never)]
+fn counters(what: &dyn Loop) -> Snmp {
+    Snmp::from(&what.stats())
+}
+
+fn write_row(rows: &mut SnmpWriter, counters: &Snmp, log: &Log) {
     let (unix, local) = local_time();
-    let Some(news) = rows.write(now(), unix, &local, &stats.into()) else { return };
+    let Some(news) = rows.write(now(), unix, &local, counters) else { return };
     let level = if matches!(news, SnmpNews::Failed(_)) { "error: " } else { "" };
     log.line(&format_args!("{level}--snmplog {}: {news}", rows.path().display()));
 }

@@ -28,7 +28,8 @@ const STATIC_FLAGS: &str = "-Crelocation-model=static -Clink-self-contained=no \
                             -Clink-arg=-fno-asynchronous-unwind-tables";
 /// A jump of MIPS executes the instruction behind it; what comes next where it leads may stand there
 /// instead of none.
-const MIPS_FLAGS: &str = "-Cllvm-args=-disable-mips-df-succbb-search=false";
+const MIPS_FLAGS: &str = "-Cllvm-args=-disable-mips-df-succbb-search=false \
+                          -Cllvm-args=-disable-machine-licm";
 
 /// What to build.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -22,7 +22,7 @@ where
         Ok(address) => Some(address),
         Err(error) => {
             let allowed = values.allowed(name);
-            values.problem(name, &format!("{}; allowed: {allowed}", fault(&error)));
+            values.problem(name, &format_args!("{}; allowed: {allowed}", fault(&error)));
             None
         }
     }
@@ -46,26 +46,26 @@ pub(super) fn target(values: &mut Values) -> Option<TargetAddress> {
     target
 }
 
-/// `--pprof`: a switch, or an address. `None` after a problem was noted.
-pub(super) fn pprof(values: &mut Values) -> Option<Option<BindAddress>> {
-    match parse_boolean(&values.raw("pprof").to_string_lossy()) {
-        Some(false) => Some(None),
-        Some(true) => Some(PPROF.parse().ok()),
+/// `--pprof`: a switch, or an address.
+pub(super) fn pprof(values: &mut Values) -> Option<BindAddress> {
+    match parse_boolean(&values.lossy("pprof")) {
+        Some(false) => None,
+        Some(true) => PPROF.parse().ok(),
         None => {
             let address = http(values, "pprof")?;
             if !is_local(address.host()) {
                 let effect = "whoever reaches this address can read what the program does, and \
                               keep it busy";
-                values.warn("pprof", effect);
+                values.warn("pprof", &effect);
             }
-            Some(Some(address))
+            Some(address)
         }
     }
 }
 
-/// `--status`. `None` after a problem was noted.
-pub(super) fn status(values: &mut Values) -> Option<Option<BindAddress>> {
-    if values.raw("status").is_empty() { Some(None) } else { http(values, "status").map(Some) }
+/// `--status`.
+pub(super) fn status(values: &mut Values) -> Option<BindAddress> {
+    if values.raw("status").is_empty() { None } else { http(values, "status") }
 }
 
 /// An address for an HTTP server, which has one port.
@@ -73,7 +73,7 @@ fn http(values: &mut Values, name: &str) -> Option<BindAddress> {
     let address: BindAddress = address(values, name)?;
     if address.ports().count() > 1 {
         let allowed = values.allowed(name);
-        values.problem(name, &format!("one port, not a range; allowed: {allowed}"));
+        values.problem(name, &format_args!("one port, not a range; allowed: {allowed}"));
         return None;
     }
     Some(address)
@@ -88,7 +88,7 @@ fn is_local(host: &str) -> bool {
 /// What does not split into host and port is the path of a unix socket.
 fn warn_of_path(values: &mut Values, name: &str, path: &Path) {
     if !path.to_string_lossy().contains(['/', '@']) {
-        values.warn(name, "not host:port, so it is the path of a unix socket");
+        values.warn(name, &"not host:port, so it is the path of a unix socket");
     }
 }
 

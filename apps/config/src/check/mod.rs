@@ -3,6 +3,9 @@
 //! Each rule says what kcptun 20210624 (kcp-go 5.6.1, smux 1.5.16), or the version the option came
 //! with, does with the value. What it starts with is kept, with a warning; what makes it exit,
 //! crash or never carry a byte is a problem.
+//!
+//! Nobody gets a configuration once there is a problem. So where a value could not be used, anything
+//! may stand in its place; `None` where rules about several values must know.
 
 mod addresses;
 mod operation;
@@ -26,10 +29,10 @@ pub(crate) fn client(values: &mut Values) -> Option<ClientConfig> {
     Some(ClientConfig {
         listen: listen?,
         remote: remote?,
-        conn: conn?,
-        auto_expire: auto_expire.map(|time| Some(time).filter(|time| !time.is_zero()))?,
-        scavenge_ttl: scavenge_ttl?,
-        common: common?,
+        conn,
+        auto_expire: auto_expire.filter(|time| !time.is_zero()),
+        scavenge_ttl: scavenge_ttl.unwrap_or_default(),
+        common,
     })
 }
 
@@ -38,10 +41,10 @@ pub(crate) fn server(values: &mut Values) -> Option<ServerConfig> {
     let target = addresses::target(values);
     let shards = operation::shards(values);
     let common = common(values);
-    Some(ServerConfig { listen: listen?, target: target?, shards: shards?, common: common? })
+    Some(ServerConfig { listen: listen?, target: target?, shards, common })
 }
 
-fn common(values: &mut Values) -> Option<CommonConfig> {
+fn common(values: &mut Values) -> CommonConfig {
     let key = tunnel::key(values);
     let crypt = tunnel::crypt(values);
     let compression = !values.boolean("nocomp");
@@ -50,11 +53,11 @@ fn common(values: &mut Values) -> Option<CommonConfig> {
     let send_window = tunnel::window(values, "sndwnd");
     let receive_window = tunnel::window(values, "rcvwnd");
     let fec = tunnel::fec(values);
-    let mtu = tunnel::mtu(values, &crypt, fec.flatten());
+    let mtu = tunnel::mtu(values, &crypt, fec);
     let rate_limit = operation::rate_limit(values);
     let ack_nodelay = values.boolean("acknodelay");
-    let keepalive = values.bounded("keepalive", 1, 30);
-    let close_wait = operation::seconds(values, "closewait");
+    let keepalive = values.bounded("keepalive", 1, 30).unwrap_or_default();
+    let close_wait = operation::seconds(values, "closewait").unwrap_or_default();
     let dscp = tunnel::dscp(values);
     let socket_buffer = tunnel::socket_buffer(values);
     for (name, window) in [("sndwnd", send_window), ("rcvwnd", receive_window)] {
@@ -71,32 +74,32 @@ fn common(values: &mut Values) -> Option<CommonConfig> {
     let status = addresses::status(values);
     let memory = operation::memory(values);
     operation::accepted(values);
-    Some(CommonConfig {
+    CommonConfig {
         key,
         crypt,
         mode,
-        timing: timing?,
+        timing,
         ack_nodelay,
-        mtu: mtu?,
-        send_window: send_window?,
-        receive_window: receive_window?,
-        fec: fec?,
-        rate_limit: rate_limit?,
+        mtu: mtu.unwrap_or_default(),
+        send_window: send_window.unwrap_or_default(),
+        receive_window: receive_window.unwrap_or_default(),
+        fec,
+        rate_limit,
         compression,
-        dscp: dscp?,
-        socket_buffer: socket_buffer?,
-        smux_version: smux_version?,
-        session_buffer: session_buffer?,
-        stream_buffer: stream_buffer?,
-        frame_size: frame_size?,
-        keepalive: Duration::from_secs(keepalive?.unsigned_abs()),
-        close_wait: close_wait?,
+        dscp,
+        socket_buffer: socket_buffer.unwrap_or_default(),
+        smux_version,
+        session_buffer: session_buffer.unwrap_or_default(),
+        stream_buffer: stream_buffer.unwrap_or_default(),
+        frame_size,
+        keepalive: Duration::from_secs(keepalive.unsigned_abs()),
+        close_wait,
         quiet,
         log,
-        snmp: snmp?,
-        pprof: pprof?,
-        status: status?,
-        memory: memory?,
+        snmp,
+        pprof,
+        status,
+        memory,
         given: Given::new(values, mode),
-    })
+    }
 }

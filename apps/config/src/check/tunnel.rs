@@ -13,6 +13,16 @@ const EXAMPLE_KEYS: [&str; 5] = [
     "a long and random key",
     "the same as at the server",
 ];
+/// Ciphers that keep nothing secret, and what that means.
+const WEAK: [(&str, &str); 3] = [
+    ("none", "packets are readable and can be forged"),
+    (
+        "null",
+        "packets are readable, can be forged and have no checksum; \
+         a kcptun older than 2023 at the other end reads this as aes",
+    ),
+    ("xor", "xor is easily undone; packets count as readable"),
+];
 /// KCP's own start values, which stay when a value is ignored (kcp-go 5.6.1, `NewKCP`).
 const START_MTU: u16 = 1400;
 const START_WINDOW: u16 = 32;
@@ -24,72 +34,66 @@ const MAX_SHARDS: i64 = 256;
 
 pub(super) fn key(values: &mut Values) -> Secret {
     let key = Secret::new(values.raw("key").to_owned());
-    if key.as_bytes() == Secret::DEFAULT.as_bytes() {
-        let effect = "the published default key protects nothing; set your own at both ends";
-        values.warn("key", effect);
-    } else if EXAMPLE_KEYS.iter().any(|example| key.as_bytes() == example.as_bytes()) {
-        let effect = "the key of an example protects nothing; `kcptun keygen` prints one, for both \
-                      ends";
-        values.warn("key", effect);
-    } else if key.as_bytes().is_empty() {
-        values.warn("key", "an empty key protects nothing; set your own at both ends");
-    }
+    let bytes = key.as_bytes();
+    let effect = if bytes == Secret::DEFAULT.as_bytes() {
+        "the published default key protects nothing; set your own at both ends"
+    } else if EXAMPLE_KEYS.iter().any(|example| bytes == example.as_bytes()) {
+        "the key of an example protects nothing; `kcptun keygen` prints one, for both ends"
+    } else if bytes.is_empty() {
+        "an empty key protects nothing; set your own at both ends"
+    } else {
+        return key;
+    };
+    values.warn("key", &effect);
     key
 }
 
 /// kcptun 20210624 reads unknown words, among them `null`, as aes.
 pub(super) fn crypt(values: &mut Values) -> Crypt {
     let crypt = Crypt::from_word(&values.text("crypt"));
-    let allowed = values.allowed("crypt");
-    match crypt.given() {
-        "none" => values.warn("crypt", "packets are readable and can be forged"),
-        "null" => values.warn(
-            "crypt",
-            "packets are readable, can be forged and have no checksum; \
-             a kcptun older than 2023 at the other end reads this as aes",
-        ),
-        "xor" => values.warn("crypt", "xor is easily undone; packets count as readable"),
-        given if given != crypt.name() => {
-            values.warn("crypt", &format!("unknown, aes is used; known: {allowed}"));
-        }
-        _ => {}
+    if let Some((_, effect)) = WEAK.iter().find(|(name, _)| *name == crypt.given()) {
+        values.warn("crypt", effect);
+    } else if crypt.given() != crypt.name() {
+        let known = values.allowed("crypt");
+        values.warn("crypt", &format_args!("unknown, aes is used; known: {known}"));
     }
     crypt
 }
 
 /// Above 2 the original exits; below 1 its sessions cannot start.
-pub(super) fn smux_version(values: &mut Values) -> Option<SmuxVersion> {
-    Some(match values.bounded("smuxver", 1, 2)? {
-        2 => SmuxVersion::V2,
+pub(super) fn smux_version(values: &mut Values) -> SmuxVersion {
+    match values.bounded("smuxver", 1, 2) {
+        Some(2) => SmuxVersion::V2,
         _ => SmuxVersion::V1,
-    })
+    }
 }
 
 /// kcptun 20210624, `main.go`: a named mode overwrites the four values.
-pub(super) fn timing(values: &mut Values) -> (Mode, Option<Timing>) {
+pub(super) fn timing(values: &mut Values) -> (Mode, Timing) {
     const NAMES: [&str; 4] = ["nodelay", "interval", "resend", "nc"];
     let word = values.text("mode");
     let mode = Mode::from_word(&word).unwrap_or_else(|| {
-        let effect = format!("unknown, read as manual; known: {}", values.allowed("mode"));
-        values.warn("mode", &effect);
+        let known = values.allowed("mode");
+        values.warn("mode", &format_args!("unknown, read as manual; known: {known}"));
         Mode::Manual
     });
     // Read in every mode, so that what is not a number is a problem in every mode.
     let given = NAMES.map(|name| values.integer(name));
     if let Some(fixed) = mode.parameters() {
-        let idle: Vec<_> = NAMES.into_iter().filter(|name| values.is_given(name)).collect();
-        let effect = format!("no effect with {} {word}", values.called("mode"));
-        values.warn_all(&idle, &effect);
-        return (mode, given.iter().all(Option::is_some).then(|| timing_of(fixed)));
+        let name = values.called("mode");
+        values.warn_given(&NAMES, &format_args!("no effect with {name} {word}"));
+        return (mode, timing_of(fixed));
     }
-    let [Some(nodelay), Some(interval), Some(resend), Some(nc)] = given else {
-        return (mode, None);
+    let [nodelay, interval, resend, nc] = match given {
+        [Some(nodelay), Some(interval), Some(resend), Some(nc)] => [
+            not_negative(values, "nodelay", nodelay),
+            manual_interval(values, interval),
+            not_negative(values, "resend", resend),
+            not_negative(values, "nc", nc),
+        ],
+        _ => [0; 4],
     };
-    let nodelay = not_negative(values, "nodelay", nodelay);
-    let interval = manual_interval(values, interval);
-    let resend = not_negative(values, "resend", resend);
-    let nc = not_negative(values, "nc", nc);
-    (mode, Some(timing_of([nodelay, interval, resend, nc])))
+    (mode, timing_of([nodelay, interval, resend, nc]))
 }
 
 fn timing_of([nodelay, interval, resend, nc]: [i64; 4]) -> Timing {
@@ -104,7 +108,7 @@ fn timing_of([nodelay, interval, resend, nc]: [i64; 4]) -> Timing {
 /// Negative values leave the start value 0 (kcp-go 5.6.1, `kcp.go`, `NoDelay`).
 fn not_negative(values: &mut Values, name: &str, value: i64) -> i64 {
     if value < 0 {
-        values.warn(name, "negative, 0 is used");
+        values.warn(name, &"negative, 0 is used");
     }
     value.max(0)
 }
@@ -113,7 +117,7 @@ fn not_negative(values: &mut Values, name: &str, value: i64) -> i64 {
 fn manual_interval(values: &mut Values, given: i64) -> i64 {
     let used = if given < 0 { START_INTERVAL } else { given.clamp(10, 5000) };
     if used != given {
-        values.warn("interval", &format!("outside 10 to 5000 ms, {used} is used"));
+        values.warn("interval", &format_args!("outside 10 to 5000 ms, {used} is used"));
     }
     used
 }
@@ -125,7 +129,7 @@ pub(super) fn window(values: &mut Values, name: &str) -> Option<u16> {
         Ok(packets @ 1..) => packets,
         _ => {
             let used = if given > 0 { u16::MAX } else { START_WINDOW };
-            values.warn(name, &format!("outside 1 to 65535 packets, {used} is used"));
+            values.warn(name, &format_args!("outside 1 to 65535 packets, {used} is used"));
             used
         }
     })
@@ -133,32 +137,33 @@ pub(super) fn window(values: &mut Values, name: &str) -> Option<u16> {
 
 /// Off when either count is 0 or below, or when the codec refuses them (kcp-go 5.6.1,
 /// `newFECEncoder`).
-pub(super) fn fec(values: &mut Values) -> Option<Option<FecShape>> {
+pub(super) fn fec(values: &mut Values) -> Option<FecShape> {
     let data = values.integer("datashard");
     let parity = values.integer("parityshard");
     let (data, parity) = (data?, parity?);
     for (name, count) in [("datashard", data), ("parityshard", parity)] {
         if count < 0 {
-            values.warn(name, "negative, forward error correction is off");
+            values.warn(name, &"negative, forward error correction is off");
         }
     }
     if data <= 0 || parity <= 0 {
-        return Some(None);
+        return None;
     }
-    let shape = match (u8::try_from(data), u8::try_from(parity)) {
+    match (u8::try_from(data), u8::try_from(parity)) {
         (Ok(data_byte), Ok(parity_byte)) if data + parity <= MAX_SHARDS => {
             Some(FecShape { data: data_byte, parity: parity_byte })
         }
         _ => {
-            let parity_flag = values.called("parityshard");
-            let effect = format!(
-                "with {parity_flag} {parity} above 256 together, forward error correction is off"
+            let name = values.called("parityshard");
+            values.warn(
+                "datashard",
+                &format_args!(
+                    "with {name} {parity} above 256 together, forward error correction is off"
+                ),
             );
-            values.warn("datashard", &effect);
             None
         }
-    };
-    Some(shape)
+    }
 }
 
 /// Outside 50 to 1500 the start value stays (kcp-go 5.6.1, `SetMtu`). Between 50 and the size of
@@ -170,8 +175,7 @@ pub(super) fn mtu(values: &mut Values, crypt: &Crypt, fec: Option<FecShape>) -> 
     match u16::try_from(given) {
         Ok(mtu) if (least..=1500).contains(&mtu) => Some(mtu),
         _ => {
-            let effect = format!("outside {least} to 1500 bytes, {START_MTU} is used");
-            values.warn("mtu", &effect);
+            values.warn("mtu", &format_args!("outside {least} to 1500 bytes, {START_MTU} is used"));
             Some(START_MTU)
         }
     }
@@ -179,17 +183,20 @@ pub(super) fn mtu(values: &mut Values, crypt: &Crypt, fec: Option<FecShape>) -> 
 
 /// kcp-go 5.6.1, `SetDSCP`: IPv4 gets the value shifted by two, IPv6 the value unshifted; the
 /// kernel keeps the low eight bits.
-pub(super) fn dscp(values: &mut Values) -> Option<Dscp> {
-    let given = values.integer("dscp")?;
+pub(super) fn dscp(values: &mut Values) -> Dscp {
+    let given = values.integer("dscp").unwrap_or_default();
     let [low, ..] = given.to_le_bytes();
     let dscp = Dscp::new(low);
     if !(0..=63).contains(&given) {
         let (tos, class) = (dscp.ipv4_tos(), dscp.ipv6_traffic_class());
-        let effect =
-            format!("outside 0 to 63, packets carry IPv4 TOS {tos} or IPv6 traffic class {class}");
-        values.warn("dscp", &effect);
+        values.warn(
+            "dscp",
+            &format_args!(
+                "outside 0 to 63, packets carry IPv4 TOS {tos} or IPv6 traffic class {class}"
+            ),
+        );
     }
-    Some(dscp)
+    dscp
 }
 
 /// The kernel raises what is too small to its least and cuts what is too large.
@@ -200,9 +207,9 @@ pub(super) fn socket_buffer(values: &mut Values) -> Option<u32> {
     let used = if given < 0 { most } else { given.min(most) };
     if given < 1 {
         let what = if given < 0 { "largest" } else { "smallest" };
-        values.warn("sockbuf", &format!("the {what} buffer the system grants is used"));
+        values.warn("sockbuf", &format_args!("the {what} buffer the system grants is used"));
     } else if used != given {
-        values.warn("sockbuf", &format!("too large, {used} is used"));
+        values.warn("sockbuf", &format_args!("too large, {used} is used"));
     }
     u32::try_from(used).ok()
 }
@@ -212,7 +219,7 @@ pub(super) fn memory(values: &mut Values, name: &str) -> Option<u32> {
     let most = i64::from(i32::MAX);
     let given = values.bounded(name, 1, i64::MAX)?;
     if given > most {
-        values.warn(name, &format!("too large, {most} is used"));
+        values.warn(name, &format_args!("too large, {most} is used"));
     }
     u32::try_from(given.min(most)).ok()
 }
@@ -221,8 +228,8 @@ pub(super) fn check_buffers(values: &mut Values, session: Option<u32>, stream: O
     if let (Some(session), Some(stream)) = (session, stream)
         && stream > session
     {
-        let why = format!("allowed: at most {}, which is {session}", values.called("smuxbuf"));
-        values.problem("streambuf", &why);
+        let name = values.called("smuxbuf");
+        values.problem("streambuf", &format_args!("allowed: at most {name}, which is {session}"));
     }
 }
 
@@ -239,15 +246,18 @@ pub(super) fn check_window(
     // A buffer of 0 was warned of as such.
     if buffer > 0 && bytes > buffer {
         let sockbuf = values.called("sockbuf");
-        let effect = format!(
-            "{window} packets of {mtu} bytes are {bytes} bytes, more than {sockbuf} {buffer} \
-             holds: bursts lose packets; raise {sockbuf} or lower the window"
+        values.warn(
+            name,
+            &format_args!(
+                "{window} packets of {mtu} bytes are {bytes} bytes, more than {sockbuf} {buffer} \
+                 holds: bursts lose packets; raise {sockbuf} or lower the window"
+            ),
         );
-        values.warn(name, &effect);
     }
 }
 
 /// kcptun 2025 hands it to smux, whose `VerifyConfig` refuses 0 and what does not fit 16 bits.
-pub(super) fn frame_size(values: &mut Values) -> Option<u16> {
-    u16::try_from(values.bounded("framesize", 1, i64::from(u16::MAX))?).ok()
+pub(super) fn frame_size(values: &mut Values) -> u16 {
+    let given = values.bounded("framesize", 1, u16::MAX.into());
+    given.and_then(|it| it.try_into().ok()).unwrap_or_default()
 }

@@ -60,20 +60,31 @@ const NOT_IN_ROUTER: [&str; 3] = ["pprof", "status", "shards"];
 
 impl Program {
     /// The options, in the order of the help page.
-    pub(crate) fn options(self) -> impl Iterator<Item = &'static OptionSpec> {
-        options(self.side).chain(ROUTER_OPTIONS.iter().filter(move |_| self.is_router))
+    pub(crate) fn options(self) -> Vec<&'static OptionSpec> {
+        let mut options = Vec::new();
+        for spec in OPTIONS {
+            if spec.default_for(self.side).is_some() {
+                options.push(spec);
+            }
+        }
+        if self.is_router {
+            options.extend(ROUTER_OPTIONS);
+        }
+        options
     }
 
     /// The options of the help page.
-    pub(crate) fn offered(self) -> impl Iterator<Item = &'static OptionSpec> {
-        self.options().filter(move |spec| !self.is_router || !NOT_IN_ROUTER.contains(&spec.name))
+    pub(crate) fn offered(self) -> Vec<&'static OptionSpec> {
+        let mut options = self.options();
+        options.retain(|spec| !self.is_router || !NOT_IN_ROUTER.contains(&spec.name));
+        options
     }
 
     /// The name of the program that has an option which this one lacks, by what tells the option.
-    pub(crate) fn who_has(self, is_it: impl Fn(&OptionSpec) -> bool) -> Option<&'static str> {
-        let other = self.side.other();
-        if options(other).any(&is_it) {
-            return Some(other.program());
+    pub(crate) fn who_has(self, is_it: &dyn Fn(&OptionSpec) -> bool) -> Option<&'static str> {
+        let other = Program::from(self.side.other());
+        if other.options().into_iter().any(is_it) {
+            return Some(other.call);
         }
         ROUTER_OPTIONS.iter().any(is_it).then_some("kcptun-router")
     }
@@ -199,6 +210,11 @@ impl OptionSpec {
             Side::Client => self.client,
             Side::Server => self.server,
         }
+    }
+
+    /// The key in a JSON file, if `word` is a spelling of it: case does not count.
+    pub(crate) fn key_called(&self, word: &str) -> Option<&'static str> {
+        self.key.filter(|key| key.eq_ignore_ascii_case(word))
     }
 
     /// The single letter that it can be written as.

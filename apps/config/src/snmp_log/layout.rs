@@ -54,24 +54,39 @@ pub struct CivilTime<'z> {
 /// What is put in the place of a part of the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
-    LongMonth,
-    ShortMonth,
-    LongWeekDay,
-    ShortWeekDay,
-    Month(Fill),
-    Day(Fill),
-    YearDay(Fill),
-    LongYear,
-    ShortYear,
-    Hour24,
-    Hour12(Fill),
-    Minute(Fill),
-    Second(Fill),
-    UpperHalf,
-    LowerHalf,
+    Month(Length),
+    WeekDay(Length),
+    Number(Number, Fill),
+    /// Of the day; the words for the first and the second.
+    Half([&'static str; 2]),
     ZoneName,
     Zone(ZoneForm),
-    Fraction { separator: char, digits: usize, is_trimmed: bool },
+    Fraction {
+        separator: char,
+        digits: usize,
+        is_trimmed: bool,
+    },
+}
+
+/// How much of a name is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Long,
+    Short,
+}
+
+/// A part of a time that is written as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    LongYear,
+    ShortYear,
+    Month,
+    Day,
+    YearDay,
+    Hour24,
+    Hour12,
+    Minute,
+    Second,
 }
 
 /// What stands in front of a short number.
@@ -96,31 +111,35 @@ const fn zone(has_z: bool, has_colons: bool, numbers: u8) -> Part {
     Part::Zone(ZoneForm { has_z, has_colons, numbers })
 }
 
+const fn number(number: Number, fill: Fill) -> Part {
+    Part::Number(number, fill)
+}
+
 /// All fixed parts; of those that fit in a place the first is meant.
 const PARTS: [(&str, Part); 33] = [
-    ("January", Part::LongMonth),
-    ("Jan", Part::ShortMonth),
-    ("Monday", Part::LongWeekDay),
-    ("Mon", Part::ShortWeekDay),
+    ("January", Part::Month(Length::Long)),
+    ("Jan", Part::Month(Length::Short)),
+    ("Monday", Part::WeekDay(Length::Long)),
+    ("Mon", Part::WeekDay(Length::Short)),
     ("MST", Part::ZoneName),
-    ("01", Part::Month(Fill::Zero)),
-    ("02", Part::Day(Fill::Zero)),
-    ("03", Part::Hour12(Fill::Zero)),
-    ("04", Part::Minute(Fill::Zero)),
-    ("05", Part::Second(Fill::Zero)),
-    ("06", Part::ShortYear),
-    ("002", Part::YearDay(Fill::Zero)),
-    ("15", Part::Hour24),
-    ("1", Part::Month(Fill::Nothing)),
-    ("2006", Part::LongYear),
-    ("2", Part::Day(Fill::Nothing)),
-    ("_2", Part::Day(Fill::Space)),
-    ("__2", Part::YearDay(Fill::Space)),
-    ("3", Part::Hour12(Fill::Nothing)),
-    ("4", Part::Minute(Fill::Nothing)),
-    ("5", Part::Second(Fill::Nothing)),
-    ("PM", Part::UpperHalf),
-    ("pm", Part::LowerHalf),
+    ("01", number(Number::Month, Fill::Zero)),
+    ("02", number(Number::Day, Fill::Zero)),
+    ("03", number(Number::Hour12, Fill::Zero)),
+    ("04", number(Number::Minute, Fill::Zero)),
+    ("05", number(Number::Second, Fill::Zero)),
+    ("06", number(Number::ShortYear, Fill::Zero)),
+    ("002", number(Number::YearDay, Fill::Zero)),
+    ("15", number(Number::Hour24, Fill::Zero)),
+    ("1", number(Number::Month, Fill::Nothing)),
+    ("2006", number(Number::LongYear, Fill::Zero)),
+    ("2", number(Number::Day, Fill::Nothing)),
+    ("_2", number(Number::Day, Fill::Space)),
+    ("__2", number(Number::YearDay, Fill::Space)),
+    ("3", number(Number::Hour12, Fill::Nothing)),
+    ("4", number(Number::Minute, Fill::Nothing)),
+    ("5", number(Number::Second, Fill::Nothing)),
+    ("PM", Part::Half(["AM", "PM"])),
+    ("pm", Part::Half(["am", "pm"])),
     ("-070000", zone(false, false, 3)),
     ("-07:00:00", zone(false, true, 3)),
     ("-0700", zone(false, false, 2)),
@@ -182,34 +201,13 @@ fn fraction(layout: &str) -> Option<(Part, usize)> {
 }
 
 fn write_part(out: &mut dyn Write, part: Part, time: &CivilTime<'_>) -> fmt::Result {
-    let name = |names: &[&'static str], index: u8| -> &'static str {
-        names.get(usize::from(index)).copied().unwrap_or_default()
-    };
-    let month = || name(&MONTHS, time.month.wrapping_sub(1));
-    let week_day = || name(&WEEK_DAYS, time.week_day);
-    let short = |name: &'static str| name.get(..3).unwrap_or(name);
     match part {
-        Part::LongMonth => out.write_str(month()),
-        Part::ShortMonth => out.write_str(short(month())),
-        Part::LongWeekDay => out.write_str(week_day()),
-        Part::ShortWeekDay => out.write_str(short(week_day())),
-        Part::Month(fill) => number(out, time.month.into(), fill, 2),
-        Part::Day(fill) => number(out, time.day.into(), fill, 2),
-        Part::YearDay(fill) => number(out, time.year_day.into(), fill, 3),
-        Part::LongYear => number(out, time.year, Fill::Zero, 4),
-        Part::ShortYear => number(out, time.year % 100, Fill::Zero, 2),
-        Part::Hour24 => number(out, time.hour.into(), Fill::Zero, 2),
-        Part::Hour12(fill) => {
-            let hour = match time.hour % 12 {
-                0 => 12,
-                hour => hour,
-            };
-            number(out, hour.into(), fill, 2)
+        Part::Month(length) => {
+            write_name(out, &MONTHS, usize::from(time.month.wrapping_sub(1)), length)
         }
-        Part::Minute(fill) => number(out, time.minute.into(), fill, 2),
-        Part::Second(fill) => number(out, time.second.into(), fill, 2),
-        Part::UpperHalf => out.write_str(if time.hour < 12 { "AM" } else { "PM" }),
-        Part::LowerHalf => out.write_str(if time.hour < 12 { "am" } else { "pm" }),
+        Part::WeekDay(length) => write_name(out, &WEEK_DAYS, time.week_day.into(), length),
+        Part::Number(number, fill) => write_number(out, number, fill, time),
+        Part::Half(words) => out.write_str(words[usize::from(time.hour >= 12)]),
         Part::ZoneName => out.write_str(time.zone),
         Part::Zone(form) => write_zone(out, form, time.offset),
         Part::Fraction { separator, digits, is_trimmed } => {
@@ -218,7 +216,32 @@ fn write_part(out: &mut dyn Write, part: Part, time: &CivilTime<'_>) -> fmt::Res
     }
 }
 
-fn number(out: &mut dyn Write, value: i32, fill: Fill, width: usize) -> fmt::Result {
+fn write_name(out: &mut dyn Write, names: &[&str], index: usize, length: Length) -> fmt::Result {
+    let name = names.get(index).copied().unwrap_or_default();
+    out.write_str(match length {
+        Length::Long => name,
+        Length::Short => name.get(..3).unwrap_or(name),
+    })
+}
+
+fn write_number(
+    out: &mut dyn Write,
+    number: Number,
+    fill: Fill,
+    time: &CivilTime<'_>,
+) -> fmt::Result {
+    let (value, width) = match number {
+        Number::LongYear => (time.year, 4),
+        Number::ShortYear => (time.year % 100, 2),
+        Number::Month => (time.month.into(), 2),
+        Number::Day => (time.day.into(), 2),
+        Number::YearDay => (time.year_day.into(), 3),
+        Number::Hour24 => (time.hour.into(), 2),
+        // The twelve comes first.
+        Number::Hour12 => ((i32::from(time.hour) + 11) % 12 + 1, 2),
+        Number::Minute => (time.minute.into(), 2),
+        Number::Second => (time.second.into(), 2),
+    };
     match fill {
         Fill::Nothing => write!(out, "{value}"),
         Fill::Space => write!(out, "{value:width$}"),

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use kcptun_async::now;
 use kcptun_tunnel::batch::{Datagrams, MAX_DATAGRAM_LEN};
-use kcptun_tunnel::crypt::Protection;
 use kcptun_tunnel::crypt::NonceSource;
+use kcptun_tunnel::crypt::Protection;
 use proto_base::Instant;
 
 use super::Subject;
