@@ -300,7 +300,11 @@ mod tests {
         far.write_all(b"a question").unwrap();
         SockRef::from(&far).set_linger(Some(Duration::ZERO)).unwrap();
         drop(far);
-        assert_eq!(farewell(&near).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        let error = farewell(&near).unwrap_err();
+        // Emulators hand the number of their host on, which means something else on MIPS.
+        if cfg!(not(target_arch = "mips")) {
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        }
     }
 
     #[test]

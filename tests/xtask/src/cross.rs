@@ -6,6 +6,7 @@
 //! | firmware | a session without a heap: here, and as an ELF free of any allocator, which boots | yes | yes |
 //! | suites | vectors and properties hold there | mips | and mipsel, armv7 |
 //! | interop | binaries for it, under an emulator, and Debian's kcptun understand each other | mips | and mipsel, armv7 |
+//! | shipped | the same of the small static binary, with all that makes it small | no | mipsel |
 //!
 //! mips is big-endian and has words of 32 bits at once. That static MIPS binaries leave the FPU
 //! alone is checked by `cargo xtask router` whenever it builds one.
@@ -15,6 +16,7 @@ use std::process::Command;
 
 use crate::machine::{MACHINES, Machine};
 use crate::needs;
+use crate::router::{self, PROGRAM};
 use crate::step::{Failure, Workspace, output, run, run_tests};
 use crate::toolchain::Toolchain;
 
@@ -29,6 +31,8 @@ pub(crate) enum Share {
     All,
 }
 
+/// The machine whose small binary is tried as it is shipped.
+const SHIPPED: &str = "mipsel-unknown-linux-musl";
 /// The machines that must do without an allocator.
 const CORE: &str = "-p proto-base -p kcp-proto -p fec-proto -p smux-proto";
 /// Targets without an operating system, so without std: small and little-endian, big-endian, and
@@ -72,6 +76,9 @@ pub(crate) fn check(workspace: &Workspace, share: Share) -> Result<String, Failu
         if share != Share::WithoutPeer {
             tests += interop(workspace, &toolchain, machine)?;
         }
+    }
+    if share == Share::All {
+        tests += shipped(workspace, &toolchain)?;
     }
     let triples: Vec<_> = machines.iter().map(|machine| machine.triple).collect();
     let what = if share == Share::WithoutPeer { "suites" } else { "suites and interop" };
@@ -183,22 +190,40 @@ fn interop(
     let built = toolchain.target.join(machine.triple).join("emulated");
     let program = |name: &str| format!("'{}'", built.join(name).display());
     let router = program("kcptun-router");
-    let mut tests = 0;
-    for (name, client, server) in [
-        ("kcptun", program("kcptun-client"), program("kcptun-server")),
-        ("kcptun-router", format!("{router} client"), format!("{router} server")),
-    ] {
-        let folder = built.join("emulator").join(name);
-        let roles = [("kcptun-client", client), ("kcptun-server", server)];
-        write_scripts(&folder, machine, &roles)
-            .map_err(|error| Failure(format!("{}: {error}", folder.display())))?;
-        let arguments = "test --locked -p kcptun-interop --test emulated -- --ignored";
-        let mut test = workspace.cargo(arguments);
-        test.env("KCPTUN_BIN_DIR", folder);
-        let title = format!("{name} for {} against Debian's", machine.triple);
-        tests += run_tests(&title, &mut test)?;
-    }
-    Ok(tests)
+    let folder = built.join("emulator");
+    let programs = [program("kcptun-client"), program("kcptun-server")];
+    let tests = against_debian(workspace, machine, "kcptun", &folder, &programs)?;
+    let programs = [format!("{router} client"), format!("{router} server")];
+    Ok(tests + against_debian(workspace, machine, PROGRAM, &folder, &programs)?)
+}
+
+/// The router as it is shipped, with all that its compiler was told to make it small.
+fn shipped(workspace: &Workspace, toolchain: &Toolchain) -> Result<u64, Failure> {
+    let machine = Machine::find(SHIPPED)?;
+    machine.ensure_emulator()?;
+    let binary = router::build(workspace, toolchain, &machine, None)?;
+    let folder = toolchain.target.join(SHIPPED).join("emulator");
+    let programs = ["client", "server"].map(|role| format!("'{}' {role}", binary.display()));
+    against_debian(workspace, &machine, PROGRAM, &folder, &programs)
+}
+
+/// Runs the interop suite with these commands as client and server; answers how many tests there
+/// were.
+fn against_debian(
+    workspace: &Workspace,
+    machine: &Machine,
+    name: &str,
+    folder: &Path,
+    [client, server]: &[String; 2],
+) -> Result<u64, Failure> {
+    let folder = folder.join(name);
+    let roles = [("kcptun-client", client.clone()), ("kcptun-server", server.clone())];
+    write_scripts(&folder, machine, &roles)
+        .map_err(|error| Failure(format!("{}: {error}", folder.display())))?;
+    let arguments = "test --locked -p kcptun-interop --test emulated -- --ignored";
+    let mut test = workspace.cargo(arguments);
+    test.env("KCPTUN_BIN_DIR", folder);
+    run_tests(&format!("{name} for {} against Debian's", machine.triple), &mut test)
 }
 
 /// Debian's cargo for `machine`, with what is common to all that runs under an emulator.
