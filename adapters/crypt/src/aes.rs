@@ -6,27 +6,32 @@
 //! are in the cache depends on the key; `salsa20` is the fast choice there. Counts:
 //! `tests/cost/README.md`.
 
-use aes::{Aes128Enc, Aes192Enc, Aes256Enc};
 use cipher::KeyInit;
 
 use crate::cfb::Cfb;
 use crate::head;
 
-pub(crate) type Aes128 = Cfb<Aes128Enc>;
-pub(crate) type Aes192 = Cfb<Aes192Enc>;
-pub(crate) type Aes256 = Cfb<Aes256Enc>;
+#[cfg(feature = "aes-128")]
+pub(crate) type Aes128 = Cfb<aes::Aes128Enc>;
+#[cfg(feature = "aes-192")]
+pub(crate) type Aes192 = Cfb<aes::Aes192Enc>;
+#[cfg(feature = "aes")]
+pub(crate) type Aes256 = Cfb<aes::Aes256Enc>;
 
 /// `aes-128`: the first 16 key bytes.
+#[cfg(feature = "aes-128")]
 pub(crate) fn aes_128(key: &[u8; 32]) -> Aes128 {
-    Cfb::new(Aes128Enc::new(&head(key)))
+    Cfb::new(aes::Aes128Enc::new(&head(key)))
 }
 
 /// `aes-192`: the first 24 key bytes.
+#[cfg(feature = "aes-192")]
 pub(crate) fn aes_192(key: &[u8; 32]) -> Aes192 {
-    Cfb::new(Aes192Enc::new(&head(key)))
+    Cfb::new(aes::Aes192Enc::new(&head(key)))
 }
 
 /// `aes`: all 32 key bytes.
+#[cfg(feature = "aes")]
 pub(crate) fn aes_256(key: &[u8; 32]) -> Aes256 {
-    Cfb::new(Aes256Enc::new(&head(key)))
+    Cfb::new(aes::Aes256Enc::new(&head(key)))
 }

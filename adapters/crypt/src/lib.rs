@@ -42,12 +42,13 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-#[cfg(feature = "aes")]
+#[cfg(any(feature = "aes", feature = "aes-128", feature = "aes-192"))]
 mod aes;
 #[cfg(feature = "blowfish")]
 mod blowfish;
 #[cfg(feature = "cast5")]
 mod cast5;
+#[allow(dead_code, reason = "unused without block ciphers")]
 mod cfb;
 mod checksum;
 mod datagrams;
@@ -57,16 +58,21 @@ mod nonce;
 mod protect;
 #[cfg(feature = "salsa20")]
 mod salsa20;
+#[allow(dead_code, unused, reason = "unused without block ciphers")]
 mod side_by_side;
 #[cfg(feature = "sm4")]
 mod sm4;
+#[cfg(any(feature = "tea", feature = "xtea"))]
+#[allow(dead_code, reason = "one of the two may be left out")]
 mod tea;
 #[cfg(feature = "des")]
 mod triple_des;
 #[cfg(feature = "twofish")]
 mod twofish;
+#[cfg(feature = "xor")]
 mod xor;
 
+#[allow(unused_imports, reason = "unused without block ciphers")]
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -91,9 +97,9 @@ pub struct PacketCipher {
 enum Family {
     #[cfg(feature = "aes")]
     Aes256(Box<aes::Aes256>),
-    #[cfg(feature = "aes")]
+    #[cfg(feature = "aes-192")]
     Aes192(Box<aes::Aes192>),
-    #[cfg(feature = "aes")]
+    #[cfg(feature = "aes-128")]
     Aes128(Box<aes::Aes128>),
     #[cfg(feature = "blowfish")]
     Blowfish(Box<blowfish::Blowfish>),
@@ -105,10 +111,13 @@ enum Family {
     TripleDes(Box<triple_des::TripleDes>),
     #[cfg(feature = "sm4")]
     Sm4(Box<sm4::Sm4>),
+    #[cfg(feature = "tea")]
     Tea(Box<tea::Tea>),
+    #[cfg(feature = "xtea")]
     Xtea(Box<tea::Xtea>),
     #[cfg(feature = "salsa20")]
     Salsa20(salsa20::Salsa20),
+    #[cfg(feature = "xor")]
     Xor(xor::Xor),
     Clear,
 }
@@ -120,9 +129,9 @@ macro_rules! dispatch {
         match $family {
             #[cfg(feature = "aes")]
             Family::Aes256(cipher) => cipher.$direction($datagrams),
-            #[cfg(feature = "aes")]
+            #[cfg(feature = "aes-192")]
             Family::Aes192(cipher) => cipher.$direction($datagrams),
-            #[cfg(feature = "aes")]
+            #[cfg(feature = "aes-128")]
             Family::Aes128(cipher) => cipher.$direction($datagrams),
             #[cfg(feature = "blowfish")]
             Family::Blowfish(cipher) => cipher.$direction($datagrams),
@@ -134,12 +143,15 @@ macro_rules! dispatch {
             Family::TripleDes(cipher) => cipher.$direction($datagrams),
             #[cfg(feature = "sm4")]
             Family::Sm4(cipher) => cipher.$direction($datagrams),
+            #[cfg(feature = "tea")]
             Family::Tea(cipher) => cipher.$direction($datagrams),
+            #[cfg(feature = "xtea")]
             Family::Xtea(cipher) => cipher.$direction($datagrams),
             #[cfg(feature = "salsa20")]
             Family::Salsa20(cipher) => cipher.apply($datagrams),
+            #[cfg(feature = "xor")]
             Family::Xor(cipher) => cipher.apply($datagrams),
-            Family::Clear => {}
+            Family::Clear => _ = $datagrams,
         }
     };
 }
@@ -157,14 +169,15 @@ impl PacketCipher {
     ///
     /// # Errors
     /// [`CipherUnavailable`] when the cipher's feature was not compiled in.
+    #[cfg_attr(not(feature = "all-ciphers"), allow(unused_variables))]
     pub fn from_key(kind: CipherKind, key: &TunnelKey) -> Result<Self, CipherUnavailable> {
         let key = key.as_bytes();
         let family = match kind {
             #[cfg(feature = "aes")]
             CipherKind::Aes => Family::Aes256(Box::new(aes::aes_256(key))),
-            #[cfg(feature = "aes")]
+            #[cfg(feature = "aes-192")]
             CipherKind::Aes192 => Family::Aes192(Box::new(aes::aes_192(key))),
-            #[cfg(feature = "aes")]
+            #[cfg(feature = "aes-128")]
             CipherKind::Aes128 => Family::Aes128(Box::new(aes::aes_128(key))),
             #[cfg(feature = "blowfish")]
             CipherKind::Blowfish => Family::Blowfish(Box::new(blowfish::blowfish(key))),
@@ -176,10 +189,13 @@ impl PacketCipher {
             CipherKind::TripleDes => Family::TripleDes(Box::new(triple_des::triple_des(key))),
             #[cfg(feature = "sm4")]
             CipherKind::Sm4 => Family::Sm4(Box::new(sm4::sm4(key))),
+            #[cfg(feature = "tea")]
             CipherKind::Tea => Family::Tea(Box::new(tea::tea(key))),
+            #[cfg(feature = "xtea")]
             CipherKind::Xtea => Family::Xtea(Box::new(tea::xtea(key))),
             #[cfg(feature = "salsa20")]
             CipherKind::Salsa20 => Family::Salsa20(salsa20::Salsa20::new(key)),
+            #[cfg(feature = "xor")]
             CipherKind::Xor => Family::Xor(xor::Xor::new(key)),
             CipherKind::None | CipherKind::Null => Family::Clear,
             #[allow(unreachable_patterns, reason = "reached when a cipher feature is off")]

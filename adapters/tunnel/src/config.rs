@@ -112,7 +112,10 @@ impl fmt::Display for ConfigError {
             Self::Kcp(error) => error.fmt(f),
             Self::Smux(error) => error.fmt(f),
             Self::Fec(error) => error.fmt(f),
-            Self::NoCompression => f.write_str("compression needs the feature `snappy`"),
+            Self::NoCompression => f.write_str(
+                "compression is not in this build: turn it off at both ends (--nocomp), or enable the \
+                 feature `snappy`",
+            ),
             Self::NoCipher(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
         }

@@ -31,7 +31,7 @@ Runs our binaries and the peer's (Debian's kcptun unless told otherwise) in turn
 work, prints a table and writes it with JSON and SVG charts to target/bench. Parts without sockets
 run against the libraries that the original stands on, as far as their packages are installed.
 
-  --quick             fewer rows, one round of 2 s each: two and a half minutes
+  --quick             fewer rows, one round of 2 s each: two minutes
   --rows NAME,...     only these: loopback, requests, ping, links, idle, memory, mixed, wrk,
                       shards, ciphers, openssl, fec, kcp, stages (default: all but wrk)
   --with-wrk          requests with wrk and nginx too (packages wrk and nginx-light)
