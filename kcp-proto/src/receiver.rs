@@ -6,9 +6,10 @@ use crate::config::Mode;
 use crate::error::RecvError;
 use crate::wire::Sn;
 
-/// Free pages below which only the received segment that is next in order gets memory: it can be
-/// read and freed at once. Others would wait for it, and data to send would wait for the peer, whose
-/// own memory may be full of data for us.
+/// Free pages below which only the received segment that is next in order gets memory, and in a stream
+/// only while nothing else can be read: it can be read and freed at once. Others would wait for it, or
+/// take what the reader needs to go on; and data to send would wait for the peer, whose own memory may
+/// be full of data for us.
 pub(crate) const RESERVED_PAGES: usize = 2;
 
 /// A received segment in its slot of the window.
@@ -95,7 +96,8 @@ impl<'s> Receiver<'s> {
         if self.ring[sn.get()].present {
             return Insert::Repeated;
         }
-        if sn != self.next && pool.spare_pages() < RESERVED_PAGES {
+        let must_wait = sn != self.next || self.is_stream && self.ready_bytes > 0;
+        if must_wait && pool.spare_pages() < RESERVED_PAGES {
             return Insert::NoMemory;
         }
         let buf = if data.is_empty() {

@@ -69,9 +69,10 @@ pub(crate) struct Connection {
     pub(crate) grants: Grants,
     /// Bytes wait in KCP because smux can take no more.
     pub(crate) is_blocked: bool,
-    /// Something waits to be written or handed on because the memory that all connections share was
-    /// used up.
+    /// Something waits to be written because the memory that all connections share was used up.
     pub(crate) is_hungry: bool,
+    /// Something waits to be handed on for the same reason.
+    pub(crate) is_short: bool,
     /// Present with a rate limit.
     pub(crate) pacer: Option<Pacer>,
     pub(crate) closed: Option<CloseReason>,
@@ -133,6 +134,7 @@ impl Connection {
             grants: Grants::default(),
             is_blocked: false,
             is_hungry: false,
+            is_short: false,
             pacer: config.rate_limit.map(|rate| Pacer::new(rate, now)),
             closed: None,
             news: News::default(),
@@ -317,9 +319,14 @@ impl Connection {
         }
     }
 
+    /// Whether something waits for memory that others may free.
+    pub(crate) fn wants_memory(&self) -> bool {
+        self.is_hungry || self.is_short
+    }
+
     /// There is room again in the memory that all connections share.
     pub(crate) fn handle_room(&mut self, shard: &mut Shard) {
-        self.is_hungry = false;
+        (self.is_hungry, self.is_short) = (false, false);
         if self.is_blocked {
             self.pump(shard);
         }

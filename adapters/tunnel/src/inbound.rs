@@ -172,7 +172,7 @@ impl Connection {
                     done += stored;
                     if stored < len {
                         // Room elsewhere in the session is told of by reading; of this, nobody would.
-                        self.is_hungry |= self.mux.block() == Some(Block::Memory);
+                        self.is_short |= self.mux.block() == Some(Block::Memory);
                         return Ok(done);
                     }
                 }
@@ -227,11 +227,11 @@ mod tests {
             server.conclude(&mut shard);
             let stream = server.mux.accept().expect("a stream has come");
             let before = server.mux.peek(stream, &shard.pool).len();
-            assert!(before < written && server.is_hungry && server.is_blocked);
+            assert!(before < written && server.wants_memory() && server.is_blocked);
             others.into_iter().for_each(|buf| shard.pool.release(buf));
             server.handle_room(&mut shard);
             assert!(server.mux.peek(stream, &shard.pool).len() > before);
-            assert!(!server.is_hungry && !server.is_blocked);
+            assert!(!server.wants_memory() && !server.is_blocked);
         }
     }
 

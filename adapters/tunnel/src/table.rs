@@ -259,7 +259,7 @@ impl Table {
             Some(at) if !slot.is_sender => self.timers.schedule(index, at),
             _ => self.timers.cancel(index),
         }
-        if connection.is_hungry && !slot.is_hungry {
+        if connection.wants_memory() && !slot.is_hungry {
             slot.is_hungry = true;
             self.hungry.push_back(index);
         }
