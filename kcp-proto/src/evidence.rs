@@ -3,16 +3,10 @@
 use core::time::Duration;
 
 use heapless::Vec;
-use proto_base::{Instant, serial_number};
+use proto_base::Instant;
 
 use crate::rtt::Rtt;
-use crate::sender::Cause;
-
-serial_number! {
-    /// Number of a transmission among all transmissions of a conversation, wrapping. Each repetition
-    /// of a segment has a new one.
-    pub(crate) struct Transmission;
-}
+use crate::tx_segment::{Cause, Transmission};
 
 /// Most acks of later transmissions that a user can demand before a segment counts as lost.
 const MAX_RESEND: usize = 32;

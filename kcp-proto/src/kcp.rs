@@ -16,8 +16,9 @@ use crate::probe::Probe;
 use crate::receiver::{Receiver, RxSegment};
 use crate::rhythm::Rhythm;
 use crate::rtt::Rtt;
-use crate::sender::{Allowance, Chunk, Sender, TxSegment};
+use crate::sender::{Allowance, Chunk, Sender};
 use crate::stats::Stats;
+use crate::tx_segment::TxSegment;
 #[cfg(test)]
 use crate::wire::Sn;
 use crate::wire::{ConvId, WireMs};

@@ -98,6 +98,7 @@ mod rhythm;
 mod rtt;
 mod sender;
 mod stats;
+mod tx_segment;
 pub mod wire;
 #[cfg(all(test, feature = "alloc"))]
 mod wrap_tests;
@@ -108,6 +109,7 @@ pub use error::{PacketError, RecvError, SendError, TooSmall};
 pub use event::Event;
 pub use kcp::{Kcp, Rings, Via};
 pub use receiver::RxSegment;
-pub use sender::{Chunk, TxSegment};
+pub use sender::Chunk;
 pub use stats::Stats;
+pub use tx_segment::TxSegment;
 pub use wire::ConvId;

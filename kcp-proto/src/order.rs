@@ -2,21 +2,7 @@
 
 use proto_base::SeqRing;
 
-use crate::sender::TxSegment;
-
-/// Where a segment on the send side stands.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Never sent.
-    #[default]
-    Queued,
-    /// Sent, and timed out this many times before.
-    InFlight(u8),
-    /// Lost as far as we know; to be sent again.
-    Resend,
-    /// Acknowledged, but not yet passed by una.
-    Acked,
-}
+use crate::tx_segment::{Place, TxSegment};
 
 /// Doubly linked lists through the segments of the window.
 ///

@@ -5,7 +5,8 @@ use proto_base::{Instant, Pool};
 use crate::error::TooSmall;
 use crate::flush::Datagram;
 use crate::kcp::{Kcp, wire_ms};
-use crate::sender::{Allowance, Cause};
+use crate::sender::Allowance;
+use crate::tx_segment::Cause;
 use crate::wire::{Command, Header, Sn, WireMs};
 
 impl Kcp<'_> {

@@ -4,7 +4,8 @@ use proto_base::{Buf, Pool};
 
 use crate::error::SendError;
 use crate::receiver::RESERVED_PAGES;
-use crate::sender::{Chunk, Sender, TxSegment};
+use crate::sender::{Chunk, Sender};
+use crate::tx_segment::TxSegment;
 use crate::wire::Sn;
 
 /// Most fragments of a message; the count goes down to 0 in one byte.

@@ -4,10 +4,11 @@ use core::time::Duration;
 
 use proto_base::{Buf, Instant, Pool, SeqRing, Storage};
 
-use crate::evidence::{Evidence, Transmission};
-use crate::order::{Lists, Place};
+use crate::evidence::Evidence;
+use crate::order::Lists;
 use crate::rtt::Rtt;
 use crate::stats::Stats;
+use crate::tx_segment::{Cause, Place, Transmission, Twin, TxSegment};
 use crate::wire::{Sn, WireMs};
 
 /// Timeouts of one segment after which its wait grows no further, so that a stream that outlived
@@ -17,48 +18,6 @@ const MAX_BACK_OFF: u32 = 31;
 /// A chunk of pool memory that holds the data of one or more segments.
 #[derive(Debug, Default)]
 pub struct Chunk(pub(crate) Option<Buf>);
-
-/// A segment on the send side.
-#[derive(Debug, Default)]
-pub struct TxSegment {
-    pub(crate) chunk: u32,
-    pub(crate) offset: u16,
-    pub(crate) len: u16,
-    pub(crate) fragment: u8,
-    pub(crate) place: Place,
-    /// Why it was, or will be, transmitted again.
-    pub(crate) cause: Cause,
-    pub(crate) twin: Twin,
-    pub(crate) timeouts: u16,
-    pub(crate) transmissions: u16,
-    /// Its latest transmission.
-    pub(crate) order: Transmission,
-    pub(crate) sent_at: Instant,
-    pub(crate) next: u32,
-    pub(crate) previous: u32,
-}
-
-/// Whether a segment's latest transmission goes twice.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Twin {
-    #[default]
-    No,
-    /// The second one is to follow.
-    Due,
-    Sent,
-}
-
-/// Why a segment is transmitted again (kcp-go 5.6.1, kcp.go, `flush`).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Cause {
-    /// Its time was up.
-    #[default]
-    Timeout,
-    /// `resend` later transmissions were acknowledged.
-    Fast,
-    /// One later transmission was acknowledged and there is nothing new to send.
-    Early,
-}
 
 /// What may be sent.
 #[derive(Debug, Clone, Copy)]

@@ -45,6 +45,7 @@ mod server;
 mod shared;
 mod stats;
 mod stream;
+pub mod target;
 mod wait;
 mod watch;
 

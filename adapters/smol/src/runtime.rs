@@ -8,7 +8,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp, addresses_to_dial};
+use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp};
+use kcptun_async::target::addresses_to_dial;
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
 use smol::{Async, Executor};
@@ -83,7 +84,7 @@ impl Runtime for Smol {
             }
             #[cfg(unix)]
             TargetAddress::Unix(path) => {
-                let stream = kcptun_async::runtime::connect_unix(self, &path).await?;
+                let stream = kcptun_async::target::connect_unix(self, &path).await?;
                 SmolBytes::new(std::os::fd::OwnedFd::from(stream).into())
             }
             #[cfg(not(unix))]

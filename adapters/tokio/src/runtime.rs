@@ -7,7 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp, addresses_to_dial};
+use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp};
+use kcptun_async::target::addresses_to_dial;
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -56,7 +57,7 @@ impl Runtime for Tokio {
             }
             #[cfg(unix)]
             TargetAddress::Unix(path) => {
-                let stream = kcptun_async::runtime::connect_unix(self, &path).await?;
+                let stream = kcptun_async::target::connect_unix(self, &path).await?;
                 TokioBytes::Unix(UnixStream::from_std(stream)?)
             }
             #[cfg(not(unix))]

@@ -11,8 +11,10 @@ use smux_proto::{OpenError, Role, StreamStats};
 
 use crate::batch::{Datagrams, TransmitBatch};
 use crate::config::{Config, ConfigError};
+use crate::connection::Connection;
 use crate::crypt::{self, NonceSource, PacketCipher, Protection};
 use crate::event::{CloseReason, Event, StreamError, StreamId};
+use crate::memory::ConnectionMemory;
 use crate::reception::Reception;
 use crate::stats::{ConnectionFigures, ConnectionStats, EndpointStats};
 use crate::table::{ConnectionKey, Table};
@@ -96,7 +98,7 @@ impl Endpoint {
     /// memory.
     #[must_use]
     pub fn reserved_size(config: &Config) -> usize {
-        crate::memory::ConnectionMemory::size(config)
+        size_of::<Connection>() + ConnectionMemory::size(config)
     }
 
     /// Begins a connection to `remote`. Nothing is sent before a stream is opened.

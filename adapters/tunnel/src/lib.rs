@@ -108,6 +108,7 @@ mod stats;
 mod summary;
 mod table;
 mod timer;
+mod totals;
 mod variety;
 
 pub use batch::TransmitBatch;
@@ -117,6 +118,7 @@ pub use event::{CloseReason, Event, StreamError, StreamId};
 #[doc(inline)]
 pub use kcptun_crypt as crypt;
 pub use smux_proto::StreamStats;
-pub use stats::{CloseStats, ConnectionFigures, ConnectionStats, EndpointStats, TunnelStats};
+pub use stats::{CloseStats, ConnectionFigures, ConnectionStats, EndpointStats};
 pub use summary::Summary;
 pub use table::ConnectionKey;
+pub use totals::TunnelStats;

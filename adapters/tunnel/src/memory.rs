@@ -9,7 +9,6 @@ use smux_proto::{MuxStorage, Slot};
 
 use crate::codec::Codec;
 use crate::config::Config;
-use crate::connection::Connection;
 use crate::shard::PAGE;
 
 /// Acks that may wait: those of a few batches. More push out the oldest, which a later ack or a
@@ -58,12 +57,11 @@ impl ConnectionMemory {
         }
     }
 
-    /// Bytes that [`reserved`](Self::reserved) takes, the connection itself included.
+    /// Bytes that [`reserved`](Self::reserved) takes.
     pub(crate) fn size(config: &Config) -> usize {
         let counts = Counts::of(config);
         let compression = if config.compression { Codec::reserved_size(PAGE) } else { 0 };
-        size_of::<Connection>()
-            + counts.sent * (size_of::<TxSegment>() + size_of::<Chunk>())
+        counts.sent * (size_of::<TxSegment>() + size_of::<Chunk>())
             + counts.received * size_of::<RxSegment>()
             + ACKS * size_of::<Ack>()
             + counts.parity * size_of::<ParitySlot>()

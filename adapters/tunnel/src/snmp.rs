@@ -15,7 +15,7 @@
 
 use core::fmt;
 
-use crate::stats::TunnelStats;
+use crate::totals::TunnelStats;
 
 /// The counters of the original (kcp-go 5.6.1, `snmp.go`), of a whole process since its start.
 ///

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
-use crate::stats::TunnelStats;
+use crate::totals::TunnelStats;
 
 /// Totals of a run, in one line.
 ///

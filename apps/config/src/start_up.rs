@@ -3,32 +3,6 @@
 use std::fmt;
 
 use crate::config::{ClientConfig, CommonConfig, ServerConfig};
-use crate::kinds::Mode;
-use crate::values::Values;
-
-/// Numbers and words as the user gave them: the original prints those, not what comes of them.
-/// The key is not among them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Given {
-    values: Vec<(&'static str, String)>,
-    timing: String,
-}
-
-impl Given {
-    pub(crate) fn new(values: &Values, mode: Mode) -> Self {
-        let mut given = Self { values: values.given(), timing: String::new() };
-        let numbers = match mode.parameters() {
-            Some(fixed) => fixed.map(|number| number.to_string()),
-            None => ["nodelay", "interval", "resend", "nc"].map(|name| given.get(name).to_owned()),
-        };
-        given.timing = numbers.join(" ");
-        given
-    }
-
-    fn get(&self, name: &str) -> &str {
-        self.values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
-    }
-}
 
 /// The lines so far.
 struct Lines<'c> {
@@ -63,7 +37,7 @@ impl<'c> Lines<'c> {
     fn encryption(&mut self) {
         let common = self.common;
         self.text("encryption", &common.crypt.given());
-        self.text("nodelay parameters", &common.given.timing);
+        self.text("nodelay parameters", &common.given.timing());
     }
 
     /// What stands in the middle, of the protocol.

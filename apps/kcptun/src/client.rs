@@ -11,11 +11,11 @@ use kcptun_net::tcp;
 use kcptun_status::Side;
 
 use crate::config::{ClientConfig, SmuxVersion};
-use crate::host::{Chosen, pause};
+use crate::host::pause;
 use crate::log::{Log, RateLimit};
 use crate::operate::{self, Launch};
 use crate::service::Service;
-use crate::{RunError, settings};
+use crate::{Chosen, RunError, settings};
 
 /// How long to wait after a connection could not be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

@@ -30,13 +30,6 @@ pub(crate) trait Host: 'static {
     fn signals(hang_up: bool) -> Self::Signals;
 }
 
-/// What client and server run on in this build.
-#[cfg(not(feature = "smol"))]
-pub(crate) type Chosen = crate::on_tokio::OnTokio;
-/// What client and server run on in this build.
-#[cfg(feature = "smol")]
-pub(crate) type Chosen = crate::on_smol::OnSmol;
-
 /// Lets time pass.
 pub(crate) async fn pause<R: Runtime>(runtime: &R, time: Duration) {
     let mut timer = runtime.timer();

@@ -32,6 +32,7 @@ pub mod client;
 pub mod demo;
 pub mod doctor;
 pub mod entry;
+mod forward;
 mod front;
 mod host;
 pub mod keygen;
@@ -53,3 +54,10 @@ mod terminal;
 
 pub use kcptun_config as config;
 pub use run_error::RunError;
+
+/// What client and server run on in this build.
+#[cfg(not(feature = "smol"))]
+type Chosen = on_tokio::OnTokio;
+/// What client and server run on in this build.
+#[cfg(feature = "smol")]
+type Chosen = on_smol::OnSmol;

@@ -19,8 +19,8 @@ use kcptun_net::{
 };
 
 use crate::config::ServerConfig;
+use crate::forward::{RelayPlan, poll_accept};
 use crate::host::{Host, Notice, race};
-use crate::server::{RelayPlan, poll_accept};
 use crate::{RunError, settings};
 
 /// A socket, and the runtime's own handle of it.

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use kcptun_async::runtime::{Runtime, Udp, addresses_to_dial};
+use kcptun_async::runtime::{Runtime, Udp};
+use kcptun_async::target::addresses_to_dial;
 use kcptun_async::{Client, RemoteAddress, Resolve, TargetAddress};
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, UdpSocket};
 

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::Socket;
 
+use super::offload::Offload;
+
 /// How a UDP socket is made. The default is the original's default flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketConfig {
@@ -38,18 +40,6 @@ impl Default for SocketConfig {
             offload: Offload::Segments,
         }
     }
-}
-
-/// How datagrams pass to and from the kernel. Each mode carries the same datagrams.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Offload {
-    /// Whole batches that the kernel or the card cuts up and joins (Linux GSO and GRO).
-    Segments,
-    /// Many single datagrams per system call (Linux `sendmmsg` and `recvmmsg`).
-    Batches,
-    /// One datagram per system call, everywhere.
-    Single,
 }
 
 /// Socket buffer sizes, in bytes as one asks for them.

@@ -11,6 +11,7 @@
 mod config;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
+mod offload;
 mod portable;
 mod receive;
 mod send;
@@ -22,7 +23,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-pub use config::{BufferSizes, Offload, Shortage, SocketConfig};
+pub use config::{BufferSizes, Shortage, SocketConfig};
+pub use offload::Offload;
 pub use receive::{Message, ReceiveBuffers, Received};
 pub use send::SendOutcome;
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::{ClientConfig, CommonConfig, ServerConfig};
-use crate::start_up::Given;
+use crate::given::Given;
 use crate::values::Values;
 
 pub(crate) fn client(values: &mut Values) -> Option<ClientConfig> {

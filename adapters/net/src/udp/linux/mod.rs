@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use socket2::{SockAddr, Socket};
 
-use super::config::Offload;
+use super::offload::Offload;
 use super::receive::{Arrival, Batch};
 use super::send::{self, SendOutcome};
 
