@@ -2,7 +2,15 @@
 
 use core::fmt;
 
-/// The ciphers of kcptun 20230103, by their names on the command line.
+use crate::protect::HEADER_LEN;
+
+/// Bytes of the nonce of `aes-128-gcm`, in front.
+pub(crate) const GCM_NONCE_LEN: usize = 12;
+/// Bytes of its tag, at the end.
+pub(crate) const GCM_TAG_LEN: usize = 16;
+
+/// The ciphers of kcptun, by their names on the command line. Those of kcptun 20210922 (Debian's)
+/// and one more each of 20230103 and of 2025.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CipherKind {
@@ -10,6 +18,8 @@ pub enum CipherKind {
     Aes,
     /// `aes-128`.
     Aes128,
+    /// `aes-128-gcm`: shows forgeries. Of kcptun 2025 (kcp-go 5.6.49).
+    Aes128Gcm,
     /// `aes-192`.
     Aes192,
     /// `salsa20`.
@@ -32,15 +42,16 @@ pub enum CipherKind {
     Sm4,
     /// `none`: header with nonce and checksum, no cipher.
     None,
-    /// `null`: neither header nor cipher.
+    /// `null`: neither header nor cipher. Of kcptun 20230103.
     Null,
 }
 
 impl CipherKind {
     /// Every cipher, in the order of the original's help text.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Aes,
         Self::Aes128,
+        Self::Aes128Gcm,
         Self::Aes192,
         Self::Salsa20,
         Self::Blowfish,
@@ -62,12 +73,23 @@ impl CipherKind {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// What protection adds to each payload.
+    #[must_use]
+    pub const fn margins(self) -> Margins {
+        match self {
+            Self::Null => Margins { front: 0, back: 0 },
+            Self::Aes128Gcm => Margins { front: GCM_NONCE_LEN, back: GCM_TAG_LEN },
+            _ => Margins { front: HEADER_LEN, back: 0 },
+        }
+    }
+
     /// The name on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Aes => "aes",
             Self::Aes128 => "aes-128",
+            Self::Aes128Gcm => "aes-128-gcm",
             Self::Aes192 => "aes-192",
             Self::Salsa20 => "salsa20",
             Self::Blowfish => "blowfish",
@@ -81,6 +103,29 @@ impl CipherKind {
             Self::None => "none",
             Self::Null => "null",
         }
+    }
+}
+
+/// Bytes that protection adds to each payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Margins {
+    /// In front: nonce and checksum ([`HEADER_LEN`]), the nonce of `aes-128-gcm`, or nothing.
+    pub front: usize,
+    /// Behind: the tag of `aes-128-gcm`, or nothing.
+    pub back: usize,
+}
+
+impl Margins {
+    /// Bytes of a datagram with a payload of `len` bytes.
+    #[must_use]
+    pub const fn around(self, len: usize) -> usize {
+        self.front + len + self.back
+    }
+
+    /// Where the payload of a datagram of `len` bytes ends; 0 when it is too short for one.
+    #[must_use]
+    pub const fn end_of_payload(self, len: usize) -> usize {
+        len.saturating_sub(self.back)
     }
 }
 

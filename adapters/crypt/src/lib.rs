@@ -14,7 +14,8 @@
 //! There is one module per cipher family. All work on [batches](Datagrams), in place, and the
 //! cipher is chosen once per batch. Block ciphers run in CFB mode with a constant IV; the random
 //! nonce in the first block makes that harmless. None of this authenticates a packet: the format
-//! has only a CRC, so whoever needs protection against forgery needs it above the tunnel.
+//! has only a CRC, so whoever needs protection against forgery needs it above the tunnel, or
+//! [`CipherKind::Aes128Gcm`], which has a format of its own (nonce, ciphertext, tag).
 //!
 //! ```
 //! use kcptun_crypt::{CipherKind, Datagrams, Protection};
@@ -24,7 +25,7 @@
 //! let mut there = Protection::new(kind, b"it's a secret", [2; 32])?;
 //!
 //! let mut packet = [0; 20 + 5];
-//! packet[here.headroom()..].copy_from_slice(b"hello");
+//! packet[here.margins().front..].copy_from_slice(b"hello");
 //! here.seal(Datagrams::single(&mut packet));
 //! for payload in there.open(Datagrams::single(&mut packet)) {
 //!     assert_eq!(payload?, b"hello");
@@ -44,6 +45,8 @@ extern crate std;
 
 #[cfg(any(feature = "aes", feature = "aes-128", feature = "aes-192"))]
 mod aes;
+#[cfg(feature = "aes-128-gcm")]
+mod aes_gcm;
 #[cfg(feature = "blowfish")]
 mod blowfish;
 #[cfg(feature = "cast5")]
@@ -78,7 +81,7 @@ use core::fmt;
 
 pub use self::datagrams::{Datagrams, MAX_DATAGRAM_LEN, MAX_SEGMENTS};
 pub use self::key::TunnelKey;
-pub use self::kind::CipherKind;
+pub use self::kind::{CipherKind, Margins};
 pub use self::nonce::{NONCE_LEN, NonceSource};
 pub use self::protect::{CHECKSUM_LEN, HEADER_LEN, OpenError, Opened, Protection};
 
@@ -101,6 +104,8 @@ enum Family {
     Aes192(Box<aes::Aes192>),
     #[cfg(feature = "aes-128")]
     Aes128(Box<aes::Aes128>),
+    #[cfg(feature = "aes-128-gcm")]
+    Aes128Gcm(Box<aes_gcm::Aes128Gcm>),
     #[cfg(feature = "blowfish")]
     Blowfish(Box<blowfish::Blowfish>),
     #[cfg(feature = "twofish")]
@@ -133,6 +138,8 @@ macro_rules! dispatch {
             Family::Aes192(cipher) => cipher.$direction($datagrams),
             #[cfg(feature = "aes-128")]
             Family::Aes128(cipher) => cipher.$direction($datagrams),
+            #[cfg(feature = "aes-128-gcm")]
+            Family::Aes128Gcm(cipher) => cipher.$direction($datagrams),
             #[cfg(feature = "blowfish")]
             Family::Blowfish(cipher) => cipher.$direction($datagrams),
             #[cfg(feature = "twofish")]
@@ -179,6 +186,8 @@ impl PacketCipher {
             CipherKind::Aes192 => Family::Aes192(Box::new(aes::aes_192(key))),
             #[cfg(feature = "aes-128")]
             CipherKind::Aes128 => Family::Aes128(Box::new(aes::aes_128(key))),
+            #[cfg(feature = "aes-128-gcm")]
+            CipherKind::Aes128Gcm => Family::Aes128Gcm(Box::new(aes_gcm::Aes128Gcm::new(key))),
             #[cfg(feature = "blowfish")]
             CipherKind::Blowfish => Family::Blowfish(Box::new(blowfish::blowfish(key))),
             #[cfg(feature = "twofish")]
@@ -204,15 +213,27 @@ impl PacketCipher {
         Ok(Self { kind, family })
     }
 
-    /// Encrypts each datagram in place, header included; lengths do not change.
+    /// Encrypts each datagram in place, header included; lengths do not change. With
+    /// [`CipherKind::Aes128Gcm`] that is all between the nonce and the room for the tag, which is
+    /// written too.
     pub fn encrypt(&self, datagrams: Datagrams<'_>) {
         dispatch!(&self.family, encrypt, datagrams);
     }
 
     /// Undoes [`encrypt`](Self::encrypt). Any bytes can be decrypted; only the checksum tells
-    /// whether they made sense.
+    /// whether they made sense. With [`CipherKind::Aes128Gcm`], datagrams whose tag does not fit
+    /// stay as they are. [`Protection::open`] tells which are good.
     pub fn decrypt(&self, datagrams: Datagrams<'_>) {
         dispatch!(&self.family, decrypt, datagrams);
+    }
+
+    /// Decrypts a datagram with a tag, and yields its payload.
+    fn open_tagged<'a>(&self, datagram: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {
+        match &self.family {
+            #[cfg(feature = "aes-128-gcm")]
+            Family::Aes128Gcm(cipher) => cipher.open(datagram),
+            _ => Ok(datagram),
+        }
     }
 
     /// Which cipher this is.
@@ -221,11 +242,10 @@ impl PacketCipher {
         self.kind
     }
 
-    /// Bytes that protection puts in front of each payload: [`HEADER_LEN`], or 0 for
-    /// [`CipherKind::Null`].
+    /// Bytes that protection adds to each payload, in front and behind.
     #[must_use]
     pub fn overhead(&self) -> usize {
-        if self.kind == CipherKind::Null { 0 } else { HEADER_LEN }
+        self.kind.margins().around(0)
     }
 }
 

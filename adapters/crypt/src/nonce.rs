@@ -30,17 +30,18 @@ impl NonceSource {
         Self { rng: ChaCha8Rng::from_seed(seed) }
     }
 
-    /// Writes a fresh nonce into the first [`NONCE_LEN`] bytes of each datagram. Shorter datagrams
-    /// are filled as far as they go.
-    pub fn fill(&mut self, mut datagrams: Datagrams<'_>) {
+    /// Writes a fresh nonce into the first `LEN` bytes of each datagram: [`NONCE_LEN`] for all
+    /// ciphers but `aes-128-gcm`, which has 12. Shorter datagrams are filled as far as they go.
+    pub fn fill<const LEN: usize>(&mut self, mut datagrams: Datagrams<'_>) {
+        const { assert!(LEN <= NONCE_LEN, "the longest nonce there is") };
         let mut fresh = [0; NONCE_LEN * MAX_SEGMENTS];
         let mut rest = datagrams.iter_mut();
         while rest.len() > 0 {
             let part = rest.len().min(MAX_SEGMENTS);
-            let fresh = &mut fresh[..part * NONCE_LEN];
+            let fresh = &mut fresh[..part * LEN];
             self.rng.fill_bytes(fresh);
-            for (nonce, datagram) in fresh.chunks_exact(NONCE_LEN).zip(rest.by_ref()) {
-                let len = datagram.len().min(NONCE_LEN);
+            for (nonce, datagram) in fresh.chunks_exact(LEN).zip(rest.by_ref()) {
+                let len = datagram.len().min(LEN);
                 datagram[..len].copy_from_slice(&nonce[..len]);
             }
         }
@@ -66,7 +67,7 @@ mod tests {
         let mut bytes = vec![0; 20 * 150 + 3];
         for _ in 0..20 {
             let mut datagrams = Datagrams::new(&mut bytes, 20);
-            source.fill(datagrams.reborrow());
+            source.fill::<NONCE_LEN>(datagrams.reborrow());
             for datagram in datagrams.iter_mut().take(150) {
                 assert_eq!(datagram[16..], [0; 4], "only the nonce is written");
                 assert!(seen.insert(datagram[..16].to_vec()));
@@ -78,7 +79,7 @@ mod tests {
     fn a_seed_decides_the_nonces_and_is_not_shown() {
         let nonces = |seed| {
             let mut bytes = [0; 64];
-            NonceSource::new(seed).fill(Datagrams::new(&mut bytes, 16));
+            NonceSource::new(seed).fill::<NONCE_LEN>(Datagrams::new(&mut bytes, 16));
             bytes
         };
         assert_eq!(nonces([9; 32]), nonces([9; 32]));

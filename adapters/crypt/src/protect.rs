@@ -5,19 +5,22 @@ use core::slice::ChunksMut;
 
 use crate::checksum::checksum;
 use crate::datagrams::Datagrams;
+use crate::kind::{GCM_NONCE_LEN, Margins};
 use crate::nonce::{NONCE_LEN, NonceSource};
 use crate::{CipherKind, CipherUnavailable, PacketCipher};
 
 /// Bytes of the checksum behind the nonce.
 pub const CHECKSUM_LEN: usize = 4;
 
-/// Bytes in front of each payload: nonce and checksum.
+/// Bytes in front of each payload: nonce and checksum. `null` and `aes-128-gcm` have others:
+/// [`CipherKind::margins`].
 pub const HEADER_LEN: usize = NONCE_LEN + CHECKSUM_LEN;
 
 /// Seals outgoing batches and opens incoming ones, in place.
 ///
 /// The checksum is CRC-32/IEEE of the payload, little-endian (kcp-go 5.6.1, sess.go,
-/// `postProcess` and `packetInput`). With [`CipherKind::Null`] datagrams pass as they are.
+/// `postProcess` and `packetInput`). With [`CipherKind::Null`] datagrams pass as they are, and with
+/// [`CipherKind::Aes128Gcm`] the tag behind the payload stands for the checksum.
 #[derive(Clone, Debug)]
 pub struct Protection {
     cipher: PacketCipher,
@@ -44,37 +47,42 @@ impl Protection {
         Self { cipher, nonces }
     }
 
-    /// Seals each datagram: writes nonce and checksum into its first [`headroom`](Self::headroom)
-    /// bytes and encrypts it. The payload stands behind them already.
+    /// Seals each datagram: writes nonce, checksum or tag into its [margins](Self::margins) and
+    /// encrypts it. The payload stands between them already.
     ///
-    /// A datagram shorter than the header has no payload to protect, and no receiver takes it.
+    /// A datagram shorter than that has no payload to protect, and no receiver takes it.
     pub fn seal(&mut self, mut datagrams: Datagrams<'_>) {
-        if self.headroom() == 0 {
-            return;
-        }
-        self.nonces.fill(datagrams.reborrow());
-        for datagram in datagrams.iter_mut() {
-            if let Some((header, payload)) = datagram.split_first_chunk_mut::<HEADER_LEN>() {
-                header[NONCE_LEN..].copy_from_slice(&checksum(payload).to_le_bytes());
+        match self.cipher.kind() {
+            CipherKind::Null => return,
+            CipherKind::Aes128Gcm => self.nonces.fill::<GCM_NONCE_LEN>(datagrams.reborrow()),
+            _ => {
+                self.nonces.fill::<NONCE_LEN>(datagrams.reborrow());
+                for datagram in datagrams.iter_mut() {
+                    if let Some((header, payload)) = datagram.split_first_chunk_mut::<HEADER_LEN>() {
+                        header[NONCE_LEN..].copy_from_slice(&checksum(payload).to_le_bytes());
+                    }
+                }
             }
         }
         self.cipher.encrypt(datagrams);
     }
 
-    /// Decrypts all datagrams, then yields the payload of each, or what is wrong with it.
+    /// Decrypts the datagrams and yields the payload of each, or what is wrong with it. A datagram
+    /// that fails is to be counted and dropped, without an answer.
     ///
-    /// Everything is decrypted by this call; the iterator only checks. A datagram that fails is
-    /// to be counted and dropped, without an answer.
-    pub fn open<'a>(&self, mut datagrams: Datagrams<'a>) -> Opened<'a> {
-        self.cipher.decrypt(datagrams.reborrow());
-        Opened { datagrams: datagrams.into_iter(), checked: self.headroom() != 0 }
+    /// All are decrypted by this call, and checked one by one by the iterator; `aes-128-gcm` does
+    /// both in the iterator.
+    pub fn open<'a>(&'a self, mut datagrams: Datagrams<'a>) -> Opened<'a> {
+        if self.cipher.kind() != CipherKind::Aes128Gcm {
+            self.cipher.decrypt(datagrams.reborrow());
+        }
+        Opened { datagrams: datagrams.into_iter(), cipher: &self.cipher }
     }
 
-    /// Bytes to leave free in front of each payload: [`HEADER_LEN`], or 0 for
-    /// [`CipherKind::Null`].
+    /// Bytes to leave free around each payload.
     #[must_use]
-    pub fn headroom(&self) -> usize {
-        self.cipher.overhead()
+    pub fn margins(&self) -> Margins {
+        self.cipher.kind().margins()
     }
 
     /// The cipher.
@@ -88,7 +96,7 @@ impl Protection {
 #[derive(Debug)]
 pub struct Opened<'a> {
     datagrams: ChunksMut<'a, u8>,
-    checked: bool,
+    cipher: &'a PacketCipher,
 }
 
 impl<'a> Iterator for Opened<'a> {
@@ -96,7 +104,11 @@ impl<'a> Iterator for Opened<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let datagram = self.datagrams.next()?;
-        Some(if self.checked { check(datagram) } else { Ok(datagram) })
+        Some(match self.cipher.kind() {
+            CipherKind::Null => Ok(datagram),
+            CipherKind::Aes128Gcm => self.cipher.open_tagged(datagram),
+            _ => check(datagram),
+        })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -120,9 +132,9 @@ fn check(datagram: &mut [u8]) -> Result<&mut [u8], OpenError> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Fewer than [`HEADER_LEN`] bytes. kcp-go ignores these without counting.
+    /// Fewer bytes than protection adds. kcp-go ignores these without counting.
     TooShort,
-    /// The checksum does not fit. kcp-go counts these as `InCsumErrors`.
+    /// The checksum or the tag does not fit. kcp-go counts these as `InCsumErrors`.
     Checksum,
 }
 

@@ -65,7 +65,7 @@ fn fastest_kernel() -> fec_proto::Kernel {
 
 impl Config {
     /// Checks all settings and works out the room for KCP, given the bytes that packet protection
-    /// puts in front of each datagram.
+    /// adds to each payload.
     pub(crate) fn check(mut self, protection: usize) -> Result<Self, ConfigError> {
         let fec = if self.fec.is_some() { fec_proto::HEADROOM } else { 0 };
         let headers = protection + fec;

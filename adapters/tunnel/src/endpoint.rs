@@ -332,9 +332,9 @@ impl Endpoint {
         loop {
             batch.clear();
             let (index, remote) = self.table.next_sender()?;
-            let (now, headroom) = (self.table.now, self.protection.headroom());
+            let (now, margins) = (self.table.now, self.protection.margins());
             if let Some((connection, shard)) = self.table.get_mut(index) {
-                connection.fill(now, shard, batch, headroom);
+                connection.fill(now, shard, batch, margins);
             }
             self.table.has_sent(index);
             if !batch.is_empty() {

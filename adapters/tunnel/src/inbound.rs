@@ -186,6 +186,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::connection::Start;
+    use crate::crypt::Margins;
     use crate::event::{Event, StreamError};
     use core::net::{Ipv4Addr, SocketAddr};
     use kcp_proto::ConvId;
@@ -213,7 +214,7 @@ mod tests {
             };
             let written = client.write_with(&mut memory, id, 9_000, zeros).expect("room");
             let mut batch = crate::batch::TransmitBatch::new();
-            client.fill(now, &mut memory, &mut batch, 0);
+            client.fill(now, &mut memory, &mut batch, Margins::default());
             let stride = batch.stride();
             for payload in batch.bytes().chunks(stride) {
                 server.handle_payload(now, &mut shard, payload);

@@ -6,6 +6,7 @@ use proto_base::Instant;
 use crate::batch::TransmitBatch;
 use crate::codec::Codec;
 use crate::connection::Connection;
+use crate::crypt::Margins;
 use crate::event::{StreamError, StreamId};
 use crate::pace::Pacer;
 use crate::shard::Shard;
@@ -122,13 +123,13 @@ impl Connection {
     }
 
     /// Appends datagrams to `batch` until it is full or nothing is left to send. Each has
-    /// `headroom` bytes in front for packet protection.
+    /// `margins` for packet protection.
     pub(crate) fn fill(
         &mut self,
         now: Instant,
         shard: &mut Shard,
         batch: &mut TransmitBatch,
-        headroom: usize,
+        margins: Margins,
     ) {
         self.now = self.now.max(now);
         // A deadline that passed since the last call is output, too: otherwise a connection would
@@ -138,18 +139,18 @@ impl Connection {
         #[cfg(feature = "snappy")]
         self.flush_tail(shard);
         self.write_control(shard);
-        self.fill_acks(shard, batch, headroom);
+        self.fill_acks(shard, batch, margins);
         let fec = self.fec_headroom();
         while self.may_send() {
-            let longest = batch.longest();
+            let end = margins.end_of_payload(batch.longest());
             if let Some(encoder) = self.encoder.as_mut().filter(|encoder| encoder.has_parity()) {
-                let Some(out) = batch.spare().get_mut(headroom..longest) else { return };
+                let Some(out) = batch.spare().get_mut(margins.front..end) else { return };
                 let Ok(Some(len)) = encoder.poll_transmit(&mut shard.pool, out) else { return };
-                self.count_out(headroom + len);
-                let _ = batch.push(headroom + len);
+                self.count_out(margins.around(len));
+                let _ = batch.push(margins.around(len));
                 continue;
             }
-            let Some(out) = batch.spare().get_mut(headroom..longest) else { return };
+            let Some(out) = batch.spare().get_mut(margins.front..end) else { return };
             let Some(room) = out.get_mut(fec..) else { return };
             let written = if self.variety.is_due() {
                 self.kcp.window_update(now, room).map(Some)
@@ -157,20 +158,20 @@ impl Connection {
                 self.kcp.poll_transmit(now, &shard.pool, room)
             };
             let Ok(Some(len)) = written else { return };
-            self.push_packet(shard, batch, headroom, len);
+            self.push_packet(shard, batch, margins, len);
         }
     }
 
     /// With a rate limit, acks that are due go first each time that datagrams may leave again.
-    fn fill_acks(&mut self, shard: &mut Shard, batch: &mut TransmitBatch, headroom: usize) {
-        let (may_send, from) = (self.may_send(), headroom + self.fec_headroom());
+    fn fill_acks(&mut self, shard: &mut Shard, batch: &mut TransmitBatch, margins: Margins) {
+        let (may_send, from) = (self.may_send(), margins.front + self.fec_headroom());
         if !may_send || !self.pacer.as_mut().is_some_and(Pacer::take_acks_turn) {
             return;
         }
-        let longest = batch.longest();
-        let Some(room) = batch.spare().get_mut(from..longest) else { return };
+        let end = margins.end_of_payload(batch.longest());
+        let Some(room) = batch.spare().get_mut(from..end) else { return };
         let Ok(Some(len)) = self.kcp.poll_control(self.now, room) else { return };
-        self.push_packet(shard, batch, headroom, len);
+        self.push_packet(shard, batch, margins, len);
         if let Some(pacer) = &mut self.pacer {
             pacer.let_data_follow();
         }
@@ -181,17 +182,17 @@ impl Connection {
         &mut self,
         shard: &mut Shard,
         batch: &mut TransmitBatch,
-        headroom: usize,
+        margins: Margins,
         len: usize,
     ) {
         self.variety.on_sent(len);
-        let end = headroom + self.fec_headroom() + len;
+        let end = margins.front + self.fec_headroom() + len;
         if let Some(encoder) = &mut self.encoder {
             // The packet is within the mtu, so sealing cannot fail.
-            let _ = encoder.seal(self.now, &mut shard.pool, &mut batch.spare()[headroom..end]);
+            let _ = encoder.seal(self.now, &mut shard.pool, &mut batch.spare()[margins.front..end]);
         }
-        self.count_out(end);
-        let _ = batch.push(end);
+        self.count_out(end + margins.back);
+        let _ = batch.push(end + margins.back);
     }
 
     /// Whether something waits to be sent now.

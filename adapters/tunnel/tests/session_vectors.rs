@@ -111,7 +111,7 @@ impl Sender {
         assert_eq!(self.kcp.send(&mut self.pool, data), Ok(data.len()));
         let mut sent = Vec::new();
         let fec = if self.encoder.is_some() { HEADROOM } else { 0 };
-        let room = self.mtu - self.protection.headroom();
+        let room = self.mtu - self.protection.margins().front;
         let mut payload = [0; 1500];
         let payload = &mut payload[..room];
         while let Some(len) =
@@ -234,7 +234,7 @@ fn each_datagram_opens_and_seals_to_itself() {
         let mut protection = session.protection();
         for (k, datagram) in session.datagrams().enumerate() {
             let (found, payload) = open(&protection, datagram);
-            let expected = if protection.headroom() > 0 { nonce(k) } else { Vec::new() };
+            let expected = if protection.margins().front > 0 { nonce(k) } else { Vec::new() };
             assert_eq!(found, expected, "{}", session.cipher.kind());
             assert_eq!(&seal_with(&mut protection, &expected, &payload), datagram);
             checked += 1;

@@ -39,8 +39,8 @@ pub struct Crypt {
 
 impl Crypt {
     /// The names this program knows: those of kcptun 20230214.
-    pub const NAMES: [&'static str; 14] = [
-        "aes", "aes-128", "aes-192", "salsa20", "blowfish", "twofish", "cast5", "3des", "tea",
+    pub const NAMES: [&'static str; 15] = [
+        "aes", "aes-128", "aes-128-gcm", "aes-192", "salsa20", "blowfish", "twofish", "cast5", "3des", "tea",
         "xtea", "xor", "sm4", "none", "null",
     ];
 
@@ -63,10 +63,14 @@ impl Crypt {
         &self.given
     }
 
-    /// Bytes in front of each packet: nonce and checksum, or nothing with `null`.
+    /// Bytes added to each packet: nonce and checksum or tag, or nothing with `null`.
     #[must_use]
-    pub fn header_bytes(&self) -> u16 {
-        if self.name == "null" { 0 } else { 20 }
+    pub fn overhead_bytes(&self) -> u16 {
+        match self.name {
+            "null" => 0,
+            "aes-128-gcm" => 28,
+            _ => 20,
+        }
     }
 }
 

@@ -36,10 +36,10 @@ pub(crate) fn protection(cipher: PacketCipher) -> Protection {
 
 /// Seals a payload, then puts the known nonce in the place of the random one.
 pub(crate) fn seal_with(protection: &mut Protection, nonce: &[u8], payload: &[u8]) -> Vec<u8> {
-    let headroom = protection.headroom();
-    let mut datagram = [&vec![0; headroom], payload].concat();
+    let front = protection.margins().front;
+    let mut datagram = [&vec![0; front], payload].concat();
     protection.seal(Datagrams::single(&mut datagram));
-    if headroom > 0 {
+    if front > 0 {
         protection.cipher().decrypt(Datagrams::single(&mut datagram));
         datagram[..NONCE_LEN].copy_from_slice(nonce);
         protection.cipher().encrypt(Datagrams::single(&mut datagram));
@@ -53,6 +53,6 @@ pub(crate) fn open(protection: &Protection, datagram: &[u8]) -> (Vec<u8>, Vec<u8
     let mut opened = protection.open(Datagrams::single(&mut bytes));
     let payload = opened.next().unwrap().unwrap().to_vec();
     assert!(opened.next().is_none());
-    bytes.truncate(protection.headroom().min(NONCE_LEN));
+    bytes.truncate(protection.margins().front.min(NONCE_LEN));
     (bytes, payload)
 }

@@ -170,7 +170,7 @@ pub(super) fn fec(values: &mut Values) -> Option<FecShape> {
 /// the headers the original cannot send; here the start value stays too, as in kcp-go 5.6.47.
 pub(super) fn mtu(values: &mut Values, crypt: &Crypt, fec: Option<FecShape>) -> Option<u16> {
     let given = values.integer("mtu")?;
-    let headers = crypt.header_bytes() + fec.map_or(0, |_| FecShape::HEADER_BYTES) + KCP_HEADER;
+    let headers = crypt.overhead_bytes() + fec.map_or(0, |_| FecShape::HEADER_BYTES) + KCP_HEADER;
     let least = (headers + 1).max(50);
     match u16::try_from(given) {
         Ok(mtu) if (least..=1500).contains(&mtu) => Some(mtu),

@@ -87,7 +87,7 @@ pub(super) static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         help: "cipher",
-        allowed: "aes, aes-128, aes-192, salsa20, blowfish, twofish, cast5, 3des, tea, xtea, xor, \
+        allowed: "aes, aes-128, aes-128-gcm, aes-192, salsa20, blowfish, twofish, cast5, 3des, tea, xtea, xor, \
                   sm4, none, null",
         ..text("crypt", Group::MustMatch, "NAME", "aes")
     },

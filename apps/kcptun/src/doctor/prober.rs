@@ -216,7 +216,7 @@ impl Prober {
         const TRIES: usize = 4;
         let mut tried = Vec::new();
         for &size in sizes {
-            let len = size.saturating_sub(self.protection.headroom());
+            let len = size.saturating_sub(self.protection.margins().around(0));
             let mut body = Vec::new();
             let number = self.talk.large_probe(now(), len, &self.random, &mut body);
             if let Some(number) = number {
@@ -299,8 +299,10 @@ impl Prober {
 
     fn send(&mut self, body: &[u8]) -> io::Result<()> {
         self.datagram.clear();
-        self.datagram.resize(self.protection.headroom(), 0);
+        let margins = self.protection.margins();
+        self.datagram.resize(margins.front, 0);
         self.datagram.extend_from_slice(body);
+        self.datagram.resize(margins.around(body.len()), 0);
         self.protection.seal(Datagrams::single(&mut self.datagram));
         let is_refused = self.line.send(&self.datagram, self.datagram.len())?;
         self.tally.refused += u64::from(is_refused);
