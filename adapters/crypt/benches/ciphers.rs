@@ -18,8 +18,19 @@ fn cipher(name: &str) -> PacketCipher {
 }
 
 const NAMES: [&str; 13] = [
-    "aes", "aes-128", "aes-128-gcm", "aes-192", "salsa20", "blowfish", "twofish", "cast5", "3des", "tea", "xtea",
-    "xor", "sm4",
+    "aes",
+    "aes-128",
+    "aes-128-gcm",
+    "aes-192",
+    "salsa20",
+    "blowfish",
+    "twofish",
+    "cast5",
+    "3des",
+    "tea",
+    "xtea",
+    "xor",
+    "sm4",
 ];
 
 #[divan::bench(args = NAMES)]

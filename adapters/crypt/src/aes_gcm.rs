@@ -15,8 +15,8 @@ use aes_gcm::{Aes128Gcm as Gcm, KeyInit};
 
 use crate::datagrams::Datagrams;
 use crate::head;
-use crate::protect::OpenError;
 use crate::kind::{GCM_NONCE_LEN, GCM_TAG_LEN};
+use crate::protect::OpenError;
 
 /// AES-128 in Galois/counter mode.
 #[derive(Clone)]

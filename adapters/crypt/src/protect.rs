@@ -58,7 +58,8 @@ impl Protection {
             _ => {
                 self.nonces.fill::<NONCE_LEN>(datagrams.reborrow());
                 for datagram in datagrams.iter_mut() {
-                    if let Some((header, payload)) = datagram.split_first_chunk_mut::<HEADER_LEN>() {
+                    if let Some((header, payload)) = datagram.split_first_chunk_mut::<HEADER_LEN>()
+                    {
                         header[NONCE_LEN..].copy_from_slice(&checksum(payload).to_le_bytes());
                     }
                 }

@@ -403,7 +403,10 @@ impl Connection {
                     self.news.suspect = true;
                     self.news.is_suspect = true;
                 }
-                kcp_proto::Event::PeerRestarted => self.close(CloseReason::PeerRestarted),
+                kcp_proto::Event::PeerRestarted => self.close(match self.mux.role() {
+                    Role::Client if self.mux.stats().frames_in == 0 => CloseReason::NotUnderstood,
+                    _ => CloseReason::PeerRestarted,
+                }),
                 _ => {}
             }
         }

@@ -52,6 +52,9 @@ pub enum CloseReason {
     Timeout,
     /// The peer answers as one that knows nothing of this connection.
     PeerRestarted,
+    /// The server answers as one that knows nothing of this connection, on which it never said a
+    /// word. Probably it ended the connection because it could not read it.
+    NotUnderstood,
     /// The peer began another connection from the same address.
     Replaced,
     /// The peer's host refuses our datagrams: nothing listens there.
@@ -90,6 +93,10 @@ impl CloseReason {
             ) => Some(
                 "the peer does not compress and this end does: --nocomp must be the same at both ends",
             ),
+            Self::NotUnderstood => Some(
+                "it ended the session without a word, so --nocomp or --smuxver are probably not the \
+                 same at both ends",
+            ),
             _ => None,
         }
     }
@@ -110,6 +117,7 @@ impl fmt::Display for CloseReason {
         match self {
             Self::Timeout => f.write_str("no sign of life from the peer"),
             Self::PeerRestarted => f.write_str("the peer was restarted"),
+            Self::NotUnderstood => f.write_str("the peer ended it without a word"),
             Self::Replaced => f.write_str("the peer began another connection"),
             Self::Refused => f.write_str("nothing listens at the peer's address"),
             Self::Protocol(error) => write!(f, "invalid protocol: {error}"),

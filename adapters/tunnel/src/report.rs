@@ -2,7 +2,7 @@
 //! understand each other. The driver writes the lines.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use proto_base::Instant;
@@ -17,6 +17,8 @@ const PAUSE: Duration = Duration::from_secs(60);
 /// recorded a datagram can begin those, without the key and as fast as he likes. One more is added
 /// each second.
 const BURST: u32 = 100;
+/// Peers with other settings that are remembered, so as not to be told of at each attempt.
+const HINTED: usize = 8;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,8 +74,8 @@ impl fmt::Display for Report {
             }
             What::NeverHeard => write!(
                 f,
-                "no answer from {remote}: nothing listens there, or --key or --crypt differ \
-                 from the server's (they must be the same at both ends)"
+                "no answer from {remote}: nothing listens there, or --key, --crypt, --nocomp or \
+                 --smuxver differ from the server's (they must be the same at both ends)"
             ),
             What::Recovered => write!(f, "{remote} answers again"),
             What::Mute => write!(
@@ -92,7 +94,7 @@ impl fmt::Display for Report {
                  made room (recorded packets, sent again from many addresses, do that)"
             ),
             What::Ended(reason) => match (reason, reason.hint()) {
-                (_, Some(hint)) => write!(f, "{reason} in: {remote}: settings differ: {hint}"),
+                (_, Some(hint)) => write!(f, "settings differ from {remote}'s: {hint}"),
                 (CloseReason::Local, None) => write!(f, "session with {remote} closed"),
                 (_, None) => write!(f, "session with {remote} ended: {reason}"),
             },
@@ -112,6 +114,8 @@ pub struct Reporter {
     /// added.
     lines_left: u32,
     refilled_at: Instant,
+    /// Peers of whom was said lately that their settings differ, and when.
+    hinted: [(IpAddr, Instant); HINTED],
 }
 
 impl Reporter {
@@ -126,6 +130,7 @@ impl Reporter {
             evictions_quiet_until: None,
             lines_left: BURST,
             refilled_at: Instant::ZERO,
+            hinted: [(IpAddr::V4(Ipv4Addr::UNSPECIFIED), Instant::ZERO); HINTED],
         }
     }
 
@@ -147,6 +152,9 @@ impl Reporter {
     ) -> Option<Report> {
         let what = match event {
             Event::Closed { reason, is_proven, .. } => {
+                if reason.hint().is_some() && !self.may_hint(now, remote.ip()) {
+                    return None;
+                }
                 if self.side == Side::Server && !is_proven && !self.take_line(now) {
                     return None;
                 }
@@ -162,7 +170,9 @@ impl Reporter {
                     return None;
                 }
             }
-            Event::Recovered => What::Recovered,
+            // A server says nothing of silence either, and who repeats a recorded datagram could
+            // make it say this.
+            Event::Recovered if self.side == Side::Client => What::Recovered,
             Event::Mute => What::Mute,
             _ => return None,
         };
@@ -181,6 +191,18 @@ impl Reporter {
             return None;
         };
         Some(Report { remote: SocketAddr::from(([0; 4], 0)), what })
+    }
+
+    /// Whether it may be said now that the settings of the peer at `remote` differ, whose every
+    /// attempt ends in that.
+    fn may_hint(&mut self, now: Instant, remote: IpAddr) -> bool {
+        if self.hinted.iter().any(|&(known, at)| known == remote && now < at + PAUSE) {
+            return false;
+        }
+        if let Some(oldest) = self.hinted.iter_mut().min_by_key(|(_, at)| *at) {
+            *oldest = (remote, now);
+        }
+        true
     }
 
     fn may_speak(&mut self, now: Instant) -> bool {
@@ -214,6 +236,8 @@ mod tests {
     use super::*;
     use crate::Config;
     use crate::crypt::{CipherKind, PacketCipher};
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
 
     #[test]
     fn trouble_is_told_once_a_minute() {
@@ -231,6 +255,34 @@ mod tests {
             }
         }
         assert_eq!(told, 3);
+    }
+
+    /// A client whose compression differs dials on and on; the log says it once a minute.
+    #[test]
+    fn a_peer_with_other_settings_is_told_once_a_minute() {
+        let cipher = PacketCipher::new(CipherKind::Null, b"").unwrap();
+        let mut server = Endpoint::new(Config::default(), cipher, Side::Server, [0; 32]).unwrap();
+        let mut reporter = Reporter::new(Side::Server);
+        // A push of eight bytes: a SYN of smux version 1, not compressed.
+        let mut first = [0; 32];
+        (first[4], first[20], first[24], first[28]) = (81, 8, 1, 3);
+        let mut told = Vec::new();
+        for second in 0..150_u16 {
+            let now = Instant::from_millis(10_000 + 1_000 * u64::from(second));
+            for host in [1, 2] {
+                let from = SocketAddr::from(([10, 0, 0, host], 1 + second));
+                server.handle_batch(now, from, &mut first.clone(), first.len());
+            }
+            while let Some((key, event)) = server.poll_event() {
+                if let Event::Closed { remote, .. } = event {
+                    let report = reporter.observe(now, &server, key, remote, &event);
+                    told.extend(report.map(|report| (remote.ip(), report.to_string())));
+                }
+            }
+        }
+        assert_eq!(server.stats().closed.compression, 300);
+        assert_eq!(told.len(), 2 * 3, "{told:?}");
+        assert!(told[0].1.starts_with("settings differ from 10.0.0.1:1's: "), "{told:?}");
     }
 
     /// A recorded datagram from a thousand addresses: a burst of lines and then one a second, and

@@ -100,6 +100,8 @@ pub struct CloseStats {
     pub timeout: u64,
     /// The peer was restarted.
     pub peer_restarted: u64,
+    /// The server knew nothing of a connection on which it had never said a word.
+    pub not_understood: u64,
     /// The peer began another connection from the same address.
     pub replaced: u64,
     /// Nothing listens at the peer's address.
@@ -119,6 +121,7 @@ impl CloseStats {
         *match reason {
             CloseReason::Timeout => &mut self.timeout,
             CloseReason::PeerRestarted => &mut self.peer_restarted,
+            CloseReason::NotUnderstood => &mut self.not_understood,
             CloseReason::Replaced => &mut self.replaced,
             CloseReason::Refused => &mut self.refused,
             CloseReason::Protocol(_) => &mut self.protocol,
@@ -134,6 +137,7 @@ impl AddAssign for CloseStats {
     fn add_assign(&mut self, other: Self) {
         self.timeout += other.timeout;
         self.peer_restarted += other.peer_restarted;
+        self.not_understood += other.not_understood;
         self.replaced += other.replaced;
         self.refused += other.refused;
         self.protocol += other.protocol;
@@ -205,6 +209,7 @@ mod tests {
         let reasons = [
             CloseReason::Timeout,
             CloseReason::PeerRestarted,
+            CloseReason::NotUnderstood,
             CloseReason::Replaced,
             CloseReason::Refused,
             CloseReason::Protocol(smux_proto::ProtocolError::BadVersion(9)),
@@ -216,11 +221,10 @@ mod tests {
         }
         let mut twice = stats;
         twice += stats;
-        let CloseStats { timeout, peer_restarted, replaced, refused, protocol, .. } = twice;
-        let CloseStats { compression, local, evicted, .. } = twice;
-        let counts = [timeout, peer_restarted, replaced, refused, protocol];
-        assert_eq!(counts, [2, 4, 6, 8, 10]);
-        assert_eq!([compression, local, evicted], [0, 12, 14]);
+        let CloseStats { timeout, peer_restarted, not_understood, replaced, .. } = twice;
+        assert_eq!([timeout, peer_restarted, not_understood, replaced], [2, 4, 6, 8]);
+        let CloseStats { refused, protocol, compression, local, evicted, .. } = twice;
+        assert_eq!([refused, protocol, compression, local, evicted], [10, 12, 0, 14, 16]);
     }
 
     #[test]

@@ -40,8 +40,21 @@ pub struct Crypt {
 impl Crypt {
     /// The names this program knows: those of kcptun 20230214.
     pub const NAMES: [&'static str; 15] = [
-        "aes", "aes-128", "aes-128-gcm", "aes-192", "salsa20", "blowfish", "twofish", "cast5", "3des", "tea",
-        "xtea", "xor", "sm4", "none", "null",
+        "aes",
+        "aes-128",
+        "aes-128-gcm",
+        "aes-192",
+        "salsa20",
+        "blowfish",
+        "twofish",
+        "cast5",
+        "3des",
+        "tea",
+        "xtea",
+        "xor",
+        "sm4",
+        "none",
+        "null",
     ];
 
     /// The packet protection called `given`; unknown names mean `aes`, as in the original.

@@ -54,7 +54,7 @@ fn they_are_those_of_the_traffic() {
             "spurious_retransmits_total",
             "fec_recovered_total",
             "fec_wasted_total",
-            "session_errors_total",
+            "protocol_errors_total",
             "errors_total",
             "loss_ratio",
         ] {

@@ -145,11 +145,13 @@ pub(crate) const TOTALS: &[Family<TunnelStats>] = families![TunnelStats:
     "sessions_closed_total", Counter, "Sessions that are over, by the reason.", [
         "closed_timeout" "reason=\"timeout\"" => |it| it.endpoint.closed.timeout,
         "closed_peer_restarted" "reason=\"peer_restarted\"" => |it| it.endpoint.closed.peer_restarted,
+        "closed_not_understood" "reason=\"not_understood\"" => |it| it.endpoint.closed.not_understood,
         "closed_replaced" "reason=\"replaced\"" => |it| it.endpoint.closed.replaced,
         "closed_refused" "reason=\"refused\"" => |it| it.endpoint.closed.refused,
         "closed_protocol" "reason=\"protocol\"" => |it| it.endpoint.closed.protocol,
         "closed_compression" "reason=\"compression\"" => |it| it.endpoint.closed.compression,
         "closed_local" "reason=\"local\"" => |it| it.endpoint.closed.local,
+        "closed_evicted" "reason=\"evicted\"" => |it| it.endpoint.closed.evicted,
     ];
     "errors_total", Counter, "What went wrong outside of sessions, by kind.", [
         "checksum_errors" "kind=\"checksum\"" => |it| it.endpoint.checksum_errors,
@@ -208,7 +210,7 @@ pub(crate) const COUNTERS: &[Family<ConnectionStats>] = families![ConnectionStat
     "dead_link_segments_total", Counter, "Segments transmitted 20 times.", [
         "dead_link" "" => |it| it.kcp.dead_link,
     ];
-    "session_errors_total", Counter, "What went wrong inside of sessions, by kind.", [
+    "protocol_errors_total", Counter, "What went wrong inside of sessions, by kind.", [
         "bad_payloads" "kind=\"bad_payload\"" => |it| it.bad_payloads,
         "bad_packets" "kind=\"bad_packet\"" => |it| it.kcp.bad_packets,
         "no_memory" "kind=\"no_memory\"" => |it| it.kcp.no_memory,
