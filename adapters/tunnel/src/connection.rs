@@ -77,6 +77,8 @@ pub(crate) struct Connection {
     pub(crate) pacer: Option<Pacer>,
     pub(crate) closed: Option<CloseReason>,
     pub(crate) news: News,
+    /// Silence after which a peer is given up; see [`Self::silent_at`].
+    timeout: Duration,
     /// When to look whether the server has said anything.
     pub(crate) mute_at: Option<Instant>,
     pub(crate) used_at: Instant,
@@ -138,6 +140,7 @@ impl Connection {
             pacer: config.rate_limit.map(|rate| Pacer::new(rate, now)),
             closed: None,
             news: News::default(),
+            timeout: config.smux.timeout,
             mute_at: (role == Role::Client).then(|| now + MUTE),
             used_at: now,
             sent_at: now,
@@ -153,6 +156,9 @@ impl Connection {
         self.mux.handle_timeout(now);
         self.decoder.handle_timeout(now, &mut shard.pool);
         self.note_kcp_events();
+        if self.silent_at().is_some_and(|at| at <= self.now) {
+            self.close(CloseReason::Timeout);
+        }
         self.write_control(shard);
         if self.mute_at.is_some_and(|at| at <= self.now) {
             self.mute_at = None;
@@ -225,9 +231,17 @@ impl Connection {
         let open_at = gate.max(self.pacer.map_or(Instant::ZERO, |pacer| pacer.opens_at()));
         let kcp = self.kcp.poll_timeout().map(|at| at.max(open_at));
         let parity = self.has_parity().then(|| open_at.max(self.now));
-        [kcp, mux, parity, self.decoder.poll_timeout(), idle, self.mute_at]
+        [kcp, mux, parity, self.decoder.poll_timeout(), idle, self.mute_at, self.silent_at()]
             .into_iter()
             .fold(None, Instant::earliest)
+    }
+
+    /// When the peer is given up although smux cannot hear it, as reading stands still: a peer that
+    /// lives acknowledges what is in flight, at least our own signs of life. The original keeps such
+    /// a session, and what waits in it, for good (smux 1.5.16, session.go, `keepalive`).
+    fn silent_at(&self) -> Option<Instant> {
+        let is_deaf = self.mux.block().is_some() && self.kcp.in_flight() > 0;
+        is_deaf.then(|| self.kcp.last_heard() + self.timeout)
     }
 
     /// Ends the connection; the peer is not told, as there is no way to.

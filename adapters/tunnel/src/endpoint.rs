@@ -125,6 +125,8 @@ impl Endpoint {
         self.see(now);
         let table = &mut self.table;
         let mut current = table.find(&from);
+        // Only what passed the checks is a sign of life: anyone can send noise from any address.
+        let mut is_heard = false;
         for payload in self.protection.open(Datagrams::new(bytes, stride)) {
             let payload = match payload {
                 Ok(payload) => payload,
@@ -158,9 +160,10 @@ impl Endpoint {
                 current.filter(|_| is_ours).and_then(|index| table.get_mut(index))
             {
                 connection.handle_payload(now, shard, payload);
+                is_heard = true;
             }
         }
-        if let Some(index) = current {
+        if let Some(index) = current.filter(|_| is_heard) {
             if let Some((connection, shard)) = table.get_mut(index) {
                 connection.conclude(shard);
             }

@@ -33,4 +33,4 @@ pub use flow::{Flow, FlowEnd};
 pub use machine::is_inside_machine;
 pub use random::{Case, Rng};
 pub use seeds::for_seeds;
-pub use world::{CLIENT, Client, SERVER, Setup, World};
+pub use world::{CLIENT, Client, SERVER, Setup, World, server_address};

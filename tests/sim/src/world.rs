@@ -595,7 +595,9 @@ impl World {
 }
 
 /// Where the server is.
-fn server_address() -> SocketAddr {
+/// Where the server is.
+#[must_use]
+pub fn server_address() -> SocketAddr {
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 29_900)
 }
 

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use kcptun_sim::{CLIENT, Flow, SERVER, Setup, World};
+use kcptun_sim::{CLIENT, Flow, SERVER, Setup, World, server_address};
 use kcptun_tunnel::crypt::CipherKind;
 use kcptun_tunnel::{CloseReason, Event};
 use smux_proto::Version;
@@ -59,6 +59,49 @@ fn a_client_that_starts_over_replaces_its_connection() {
     };
     assert_eq!(world.server_news.iter().filter(|news| replaced(news)).count(), 1);
     assert_eq!(world.server.connections().count(), 1);
+}
+
+/// A session whose reading stands still, and whose peer is gone, is given up with all it holds; as
+/// long as the peer lives, it waits.
+#[test]
+fn a_stalled_session_outlives_its_reader_but_not_its_peer() {
+    for lives in [true, false] {
+        let mut setup = Setup::default();
+        setup.config.smux.version = Version::V1;
+        let mut world = world(&setup, 5);
+        let client = world.add_client();
+        let mut flow = endless();
+        flow.ends[SERVER].stalls = true;
+        world.open(client, flow);
+        world.run_for(Duration::from_secs(30));
+        assert!(world.server.memory_in_use() > 1 << 20);
+        if !lives {
+            world.silence(SERVER);
+        }
+        world.run_for(Duration::from_secs(if lives { 900 } else { 75 }));
+        assert_eq!(world.server.connections().count(), usize::from(lives));
+        assert_eq!(world.server.memory_in_use() > 0, lives);
+    }
+}
+
+/// Noise from the server's address does not bring a session back that is given up.
+#[test]
+fn noise_is_no_sign_of_life() {
+    let mut world = world(&Setup::default(), 8);
+    let client = world.add_client();
+    world.open(client, endless());
+    world.run_for(Duration::from_secs(1));
+    world.silence(CLIENT);
+    world.run_for(Duration::from_secs(8));
+    let at = world.now;
+    let client = &mut world.clients[client];
+    assert!(client.news.iter().any(|(_, event)| *event == Event::Suspect));
+    for len in [1, 20, 60, 1350] {
+        client.endpoint.handle_batch(at, server_address(), &mut vec![7; len], len);
+    }
+    while let Some((_, event)) = client.endpoint.poll_event() {
+        assert_ne!(event, Event::Recovered);
+    }
 }
 
 /// A recorded first datagram with a forged source: its victim gets little, whatever the server
