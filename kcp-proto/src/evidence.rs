@@ -126,7 +126,7 @@ mod tests {
     fn needless_repetitions_teach_patience() {
         let mut evidence = Evidence::new(1);
         let mut rtt = Rtt::new(true, Duration::from_millis(10));
-        rtt.sample(160);
+        rtt.sample(160, Instant::ZERO);
         evidence.on_disorder(Cause::Fast, &rtt);
         let [older, newer] = [4, 5].map(Transmission::new);
         evidence.on_ack(newer, Duration::from_millis(155));

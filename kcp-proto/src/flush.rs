@@ -3,8 +3,6 @@
 //! The original empties everything that is due in one long function. Here a flush is state: flags
 //! and lists of what is due, from which each `poll_transmit` takes as much as one datagram holds.
 
-use core::time::Duration;
-
 use proto_base::Instant;
 
 use crate::congestion::Losses;
@@ -75,10 +73,8 @@ impl Flush {
         self.early_at = None;
     }
 
-    pub(crate) fn arm_early_within(&mut self, now: Instant, interval: Duration) {
-        if self.early_at.is_none() && !self.early {
-            self.early_at = Some(now + interval / 2);
-        }
+    pub(crate) fn arm_early_at(&mut self, at: Instant) {
+        self.early_at.get_or_insert(at);
     }
 
     /// New data left: there was something better to do than early repetition.

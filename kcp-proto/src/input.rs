@@ -77,7 +77,7 @@ impl Kcp<'_> {
                 &self.rtt,
                 &mut self.stats,
             );
-            self.is_proven |= self.is_echo(header);
+            self.is_proven = self.is_proven || self.is_echo(header);
             input.last_ack = Some(header.ts);
         }
         input.freed +=
@@ -151,7 +151,7 @@ impl Kcp<'_> {
             // A peer that slept acknowledges what came before: its sleep is no round trip.
             let heard_for = self.sender.resumed_at.map(|resumed| (self.now - resumed).as_millis());
             if heard_for.is_none_or(|time| u128::try_from(rtt).is_ok_and(|rtt| rtt <= time)) {
-                self.rtt.sample(rtt);
+                self.rtt.sample(rtt, self.now);
             }
         }
         if input.freed > 0 {
@@ -171,19 +171,27 @@ impl Kcp<'_> {
         self.sender.detect_losses(self.now);
         if input.freed > 0 {
             self.flush.arm_early();
-        } else if input.last_ack.is_some() && self.sender.is_overtaken(self.now) {
-            self.flush.arm_early_within(self.now, self.config.interval);
+        }
+        if input.last_ack.is_some()
+            && let Some(at) = self.sender.overtaken_at()
+        {
+            let soonest = self.now + self.config.interval / 2;
+            if input.freed == 0 {
+                self.flush.arm_early_at(at.max(soonest));
+            } else if at > self.now {
+                self.flush.arm_early_at(at);
+            }
         }
     }
 
     /// A receiver's una never goes back. An ack of a recent transmission that says una 0 after it
     /// had been more is proof that the peer started over.
     fn note_restart(&mut self, ack: Header) {
-        let Some(settled) = self.settled_at else { return };
+        let Some(settled) = self.settled_at.filter(|_| ack.una == Sn::new(0)) else { return };
         let age = wire_ms(self.now, self.clock_offset).ahead_of(ack.ts);
         let is_recent = u64::try_from(age)
             .is_ok_and(|age| self.now - settled > Duration::from_millis(age.saturating_add(1)));
-        if ack.una == Sn::new(0) && self.sender.una() != Sn::new(0) && is_recent {
+        if self.sender.una() != Sn::new(0) && is_recent {
             self.events.set(Event::PeerRestarted);
         }
     }

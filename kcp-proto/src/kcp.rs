@@ -181,7 +181,8 @@ impl<'s> Kcp<'s> {
 
     /// Lends memory for the next bytes to send: from `least` to `wanted` bytes that lie together.
     /// Write to it and [`commit`](Self::commit) what was written, 0 as well: until then nothing is
-    /// queued and the memory is held. Other verbs may come in between.
+    /// queued and the memory is held. Other verbs may come in between; one that queues bytes itself
+    /// ends the loan, and nothing can be committed to it any more.
     ///
     /// In message mode each segment so written is a message.
     ///
@@ -202,7 +203,8 @@ impl<'s> Kcp<'s> {
         slot
     }
 
-    /// Queues the first `written` bytes of the slot lent last, which ends the loan.
+    /// Queues the first `written` bytes of the slot lent last, which ends the loan. More than was lent
+    /// count as all of it.
     pub fn commit(&mut self, pool: &mut Pool<'_>, written: usize) {
         self.sender.commit(pool, written);
     }

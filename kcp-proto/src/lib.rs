@@ -94,6 +94,8 @@ mod pacer;
 mod probe;
 mod queue;
 mod receiver;
+#[cfg(all(test, feature = "alloc"))]
+mod repeat_tests;
 mod rhythm;
 mod rtt;
 mod sender;

@@ -79,6 +79,7 @@ impl Kcp<'_> {
     }
 
     fn write_data(&mut self, pool: &Pool<'_>, datagram: &mut Datagram<'_>) -> Result<(), TooSmall> {
+        let first = self.sender.next_order;
         loop {
             let Some(segment) = self.sender.next_outgoing(pool, self.allowance()) else {
                 if !self.flush.take_early() {
@@ -100,6 +101,10 @@ impl Kcp<'_> {
                 ..self.header(Command::Push)
             };
             let sn = segment.sn;
+            if self.sender.is_twin_since(sn, first) {
+                // Two copies in one datagram would be lost together.
+                return Ok(());
+            }
             if !datagram.push(header, segment.data)? {
                 return Ok(());
             }

@@ -43,15 +43,14 @@ impl Sender<'_> {
             return Err(SendError::NoMemory);
         }
         let filled = self.filled;
-        self.is_lent = true;
+        self.lent = allowed;
         let Some(buf) = self.last_chunk() else { return Err(SendError::NoMemory) };
         Ok(&mut pool.bytes_mut(buf)[filled..filled + allowed])
     }
 
     /// Queues `count` bytes that were written to the slot lent last.
     pub(crate) fn commit(&mut self, pool: &mut Pool<'_>, count: usize) {
-        self.is_lent = false;
-        let mut rest = count.min(self.room(pool));
+        let mut rest = count.min(core::mem::take(&mut self.lent)).min(self.room(pool));
         while rest > 0 {
             let open = self.open_room(pool);
             let taken = if open > 0 {
@@ -93,6 +92,8 @@ impl Sender<'_> {
         if !self.reserve(used + fragments) {
             return Err(SendError::NoMemory);
         }
+        // It goes where a slot would have been.
+        self.lent = 0;
         let before = (self.end, self.chunk_count, self.filled);
         for (number, part) in data.chunks(self.mss).enumerate() {
             if self.room(pool) < part.len() {
@@ -207,7 +208,7 @@ impl Sender<'_> {
     /// is lent.
     pub(crate) fn release_chunks(&mut self, pool: &mut Pool<'_>, keep: Option<u32>) {
         let last = self.first_chunk.wrapping_add(self.chunk_count).wrapping_sub(1);
-        let keep = keep.or(self.is_lent.then_some(last));
+        let keep = keep.or((self.lent > 0).then_some(last));
         while self.chunk_count > 0 && keep != Some(self.first_chunk) {
             if let Some(buf) = self.chunks[self.first_chunk].0.take() {
                 pool.release(buf);

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use proto_base::Instant;
+
 /// RTO before any sample, and its bounds, in ms (kcp-go 5.6.1, kcp.go, `IKCP_RTO_*`).
 const INITIAL_RTO: u32 = 200;
 const MIN_RTO: u32 = 100;
@@ -15,6 +17,10 @@ const MAX_SAMPLE: i32 = 120_000;
 const TRUSTED_RTOS: u32 = 4;
 const TRUSTED_MS: u32 = 1_000;
 
+/// How long a shortest round trip is believed, at least. A conversation lives for months, and its
+/// path changes.
+const SHORTEST_SPAN: Duration = Duration::from_secs(30);
+
 /// Smoothed round trip in whole milliseconds, as the original computes it (kcp-go 5.6.1, kcp.go,
 /// `update_ack`; the shape is that of RFC 6298 with the variance capped on sudden drops).
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +28,7 @@ pub(crate) struct Rtt {
     srtt: i32,
     rttvar: i32,
     rto: u32,
-    min: Option<u32>,
+    shortest: Shortest,
     min_rto: u32,
     interval: u32,
 }
@@ -31,15 +37,22 @@ impl Rtt {
     pub(crate) fn new(nodelay: bool, interval: Duration) -> Self {
         let min_rto = if nodelay { MIN_RTO_NODELAY } else { MIN_RTO };
         let interval = u32::try_from(interval.as_millis()).unwrap_or(MAX_RTO);
-        Self { srtt: 0, rttvar: 0, rto: INITIAL_RTO, min: None, min_rto, interval }
+        Self {
+            srtt: 0,
+            rttvar: 0,
+            rto: INITIAL_RTO,
+            shortest: Shortest::default(),
+            min_rto,
+            interval,
+        }
     }
 
     /// Takes a sample of `rtt` ms; negative ones and absurd ones are ignored.
-    pub(crate) fn sample(&mut self, rtt: i32) {
+    pub(crate) fn sample(&mut self, rtt: i32, now: Instant) {
         if !(0..=MAX_SAMPLE).contains(&rtt) {
             return;
         }
-        self.min = Some(self.min.unwrap_or(u32::MAX).min(rtt.unsigned_abs()));
+        self.shortest.sample(rtt.unsigned_abs(), now);
         let trusted = (self.rto * TRUSTED_RTOS).max(TRUSTED_MS);
         let rtt = rtt.min(trusted.cast_signed());
         // A smoothed value of 0 counts as "no sample yet", which keeps loopback lively.
@@ -70,17 +83,44 @@ impl Rtt {
 
     /// Smoothed round trip, `None` before the first sample.
     pub(crate) fn smoothed(&self) -> Option<Duration> {
-        self.min.map(|_| Duration::from_millis(u64::from(self.srtt.unsigned_abs())))
+        self.shortest.get().map(|_| Duration::from_millis(u64::from(self.srtt.unsigned_abs())))
     }
 
-    /// Shortest round trip seen.
+    /// Shortest round trip seen of late.
     pub(crate) fn shortest(&self) -> Option<Duration> {
-        self.min.map(|ms| Duration::from_millis(u64::from(ms)))
+        self.shortest.get().map(|ms| Duration::from_millis(u64::from(ms)))
     }
 
     #[cfg(test)]
     pub(crate) fn parts(&self) -> (i32, i32, u32) {
         (self.srtt, self.rttvar, self.rto)
+    }
+}
+
+/// The least of the samples of the last span and of the one before, in ms: a path that has become
+/// longer for good is learnt, and a queue that stands for a while is not taken for the path.
+#[derive(Debug, Clone, Copy, Default)]
+struct Shortest {
+    this: Option<u32>,
+    before: Option<u32>,
+    since: Instant,
+}
+
+impl Shortest {
+    fn sample(&mut self, rtt: u32, now: Instant) {
+        if now - self.since >= SHORTEST_SPAN {
+            // After a pause, too, the last samples count for one more span.
+            self.since = now;
+            self.before = self.this.take().or(self.before);
+        }
+        self.this = Some(self.this.map_or(rtt, |known| known.min(rtt)));
+    }
+
+    fn get(&self) -> Option<u32> {
+        match (self.this, self.before) {
+            (Some(this), Some(before)) => Some(this.min(before)),
+            (this, before) => this.or(before),
+        }
     }
 }
 
@@ -92,12 +132,12 @@ mod tests {
     fn follows_the_original_step_by_step() {
         let mut rtt = Rtt::new(false, Duration::from_millis(30));
         assert_eq!(rtt.parts(), (0, 0, 200));
-        rtt.sample(100);
+        rtt.sample(100, Instant::ZERO);
         assert_eq!(rtt.parts(), (100, 50, 300));
-        rtt.sample(60); // below srtt, within the variance
+        rtt.sample(60, Instant::ZERO); // below srtt, within the variance
         assert_eq!(rtt.parts(), (95, 47, 283));
-        rtt.sample(-1);
-        rtt.sample(i32::MAX);
+        rtt.sample(-1, Instant::ZERO);
+        rtt.sample(i32::MAX, Instant::ZERO);
         assert_eq!(rtt.parts(), (95, 47, 283));
         assert_eq!(rtt.backed_off(2, false).as_millis(), 849);
         assert_eq!(rtt.backed_off(2, true).as_millis(), 283 + 2 * 141);
@@ -106,22 +146,36 @@ mod tests {
     #[test]
     fn one_late_ack_is_no_slow_path() {
         let mut rtt = Rtt::new(true, Duration::from_millis(10));
-        (0..10).for_each(|_| rtt.sample(60));
-        rtt.sample(9_000);
+        (0..10).for_each(|_| rtt.sample(60, Instant::ZERO));
+        rtt.sample(9_000, Instant::ZERO);
         assert!(rtt.rto() < Duration::from_secs(2), "{:?}", rtt.rto());
-        (0..40).for_each(|_| rtt.sample(9_000));
+        (0..40).for_each(|_| rtt.sample(9_000, Instant::ZERO));
         assert!(rtt.rto() > Duration::from_secs(9), "{:?}", rtt.rto());
         assert_eq!(rtt.shortest(), Some(Duration::from_millis(60)));
         let mut slow = Rtt::new(true, Duration::from_millis(10));
-        slow.sample(2_000);
+        slow.sample(2_000, Instant::ZERO);
         assert_eq!(slow.shortest(), Some(Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_path_that_became_longer_is_learnt() {
+        let mut rtt = Rtt::new(true, Duration::from_millis(10));
+        let shortest_after = |rtt: &mut Rtt, ms: i32, seconds: core::ops::Range<u64>| {
+            seconds.for_each(|second| rtt.sample(ms, Instant::from_millis(second * 1000)));
+            rtt.shortest().map(|time| time.as_millis())
+        };
+        assert_eq!(shortest_after(&mut rtt, 8, 0..100), Some(8));
+        assert_eq!(shortest_after(&mut rtt, 60, 100..125), Some(8));
+        assert_eq!(shortest_after(&mut rtt, 60, 125..161), Some(60));
+        // Hours later, one slow sample does not make the path slow.
+        assert_eq!(shortest_after(&mut rtt, 900, 20_000..20_010), Some(60));
     }
 
     #[test]
     fn minimum_depends_on_nodelay() {
         for (nodelay, min) in [(false, 100), (true, 30)] {
             let mut rtt = Rtt::new(nodelay, Duration::from_millis(10));
-            rtt.sample(1);
+            rtt.sample(1, Instant::ZERO);
             assert_eq!(rtt.rto().as_millis(), min);
         }
     }

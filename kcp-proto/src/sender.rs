@@ -63,8 +63,8 @@ pub(crate) struct Sender<'s> {
     pub(crate) chunk_count: u32,
     /// Bytes of the last chunk that are taken.
     pub(crate) filled: usize,
-    /// The rest of the last chunk is lent to a writer.
-    pub(crate) is_lent: bool,
+    /// Bytes behind what is filled that are lent to a writer.
+    pub(crate) lent: usize,
 
     pub(crate) lists: Lists,
     pub(crate) evidence: Evidence,
@@ -101,7 +101,7 @@ impl<'s> Sender<'s> {
             first_chunk: 0,
             chunk_count: 0,
             filled: 0,
-            is_lent: false,
+            lent: 0,
             lists: Lists::default(),
             evidence: Evidence::new(config.resend),
             next_order: Transmission::default(),
@@ -192,14 +192,17 @@ impl<'s> Sender<'s> {
         self.take_overtaken(mark, Cause::Early, now);
     }
 
-    /// Whether some segment was overtaken by an acknowledged later transmission, and has had the
-    /// time that disorder on this path takes.
+    /// When the first segment that was overtaken by an acknowledged later transmission has had the
+    /// time that disorder on this path takes; `None` when no segment was.
+    pub(crate) fn overtaken_at(&self) -> Option<Instant> {
+        let mark = self.evidence.newest()?;
+        let heads = self.lists.heads();
+        heads.filter_map(|(_, head)| self.lost_at(&self.segments[head], mark)).min()
+    }
+
+    /// Whether that time is up.
     pub(crate) fn is_overtaken(&self, now: Instant) -> bool {
-        self.evidence.newest().is_some_and(|mark| {
-            self.lists.heads().any(|(_, head)| {
-                self.lost_at(&self.segments[head], mark).is_some_and(|at| at <= now)
-            })
-        })
+        self.overtaken_at().is_some_and(|at| at <= now)
     }
 
     /// Takes segments whose time is up to the resend list.
@@ -236,6 +239,13 @@ impl<'s> Sender<'s> {
             None => &[],
         };
         Some(Outgoing { sn: Sn::new(number), fragment: segment.fragment, data })
+    }
+
+    /// Whether this is the second of two copies, and the first left with, or after, the transmission
+    /// numbered `first`.
+    pub(crate) fn is_twin_since(&self, sn: Sn, first: Transmission) -> bool {
+        let segment = &self.segments[sn.get()];
+        segment.twin == Twin::Due && !segment.order.is_before(first)
     }
 
     /// The segment given by [`Self::next_outgoing`] was written. Tells why it had to be repeated,
@@ -293,7 +303,7 @@ impl<'s> Sender<'s> {
         // The segment that a writer is at stays, or its slot would have no place in the window.
         let queued = self.end - self.next;
         allowed.is_now
-            && queued > u32::from(self.is_lent)
+            && queued > u32::from(self.lent > 0)
             && self.next - self.una < allowed.window
             && self.lists.pipe() < allowed.flight
     }
@@ -341,7 +351,7 @@ impl<'s> Sender<'s> {
         self.una = self.end;
         self.next = self.end;
         self.lists = Lists::default();
-        self.is_lent = false;
+        self.lent = 0;
         self.release_chunks(pool, None);
     }
 
