@@ -95,20 +95,36 @@ pub struct DecoderStats {
 impl core::ops::AddAssign for DecoderStats {
     /// Adds up counters, as of several connections.
     fn add_assign(&mut self, other: Self) {
-        self.data += other.data;
-        self.parity += other.parity;
-        self.out_of_band += other.out_of_band;
-        self.recovered += other.recovered;
-        self.errors += other.errors;
-        self.short += other.short;
-        self.parity_unused += other.parity_unused;
-        self.duplicates += other.duplicates;
-        self.late += other.late;
-        self.bad_ids += other.bad_ids;
-        self.misfits += other.misfits;
-        self.tuned += other.tuned;
-        self.refused_shapes += other.refused_shapes;
-        self.without_memory += other.without_memory;
+        let Self {
+            data,
+            parity,
+            out_of_band,
+            recovered,
+            errors,
+            short,
+            parity_unused,
+            duplicates,
+            late,
+            bad_ids,
+            misfits,
+            tuned,
+            refused_shapes,
+            without_memory,
+        } = other;
+        self.data += data;
+        self.parity += parity;
+        self.out_of_band += out_of_band;
+        self.recovered += recovered;
+        self.errors += errors;
+        self.short += short;
+        self.parity_unused += parity_unused;
+        self.duplicates += duplicates;
+        self.late += late;
+        self.bad_ids += bad_ids;
+        self.misfits += misfits;
+        self.tuned += tuned;
+        self.refused_shapes += refused_shapes;
+        self.without_memory += without_memory;
     }
 }
 

@@ -78,11 +78,12 @@ pub struct EncoderStats {
 impl core::ops::AddAssign for EncoderStats {
     /// Adds up counters, as of several connections.
     fn add_assign(&mut self, other: Self) {
-        self.data += other.data;
-        self.parity += other.parity;
-        self.parity_skipped += other.parity_skipped;
-        self.parity_without_memory += other.parity_without_memory;
-        self.parity_overrun += other.parity_overrun;
+        let Self { data, parity, parity_skipped, parity_without_memory, parity_overrun } = other;
+        self.data += data;
+        self.parity += parity;
+        self.parity_skipped += parity_skipped;
+        self.parity_without_memory += parity_without_memory;
+        self.parity_overrun += parity_overrun;
     }
 }
 

@@ -50,9 +50,9 @@ impl Config {
     /// protection and FEC.
     pub const MAX_SEGMENT: usize = 1500 - Header::LEN;
 
-    /// Bytes of data in a full segment.
+    /// Bytes of data in a full segment; 0 for a `datagram_len` that [`Self::validate`] refuses.
     pub const fn mss(&self) -> usize {
-        self.datagram_len - Header::LEN
+        self.datagram_len.saturating_sub(Header::LEN)
     }
 
     /// Checks every field.

@@ -101,7 +101,7 @@ pub struct Kcp<'s> {
 
     pub(crate) remote_window: u32,
     pub(crate) last_heard: Instant,
-    /// Since when something has been in flight without pause.
+    /// When a datagram last came in, or the first segment left, with something in flight since.
     pub(crate) waiting_since: Option<Instant>,
     pub(crate) is_suspect: bool,
     pub(crate) started: Instant,

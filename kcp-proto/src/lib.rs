@@ -58,6 +58,9 @@
 //! | a segment is repeated once at a time | from the second repetition on twice, if acks (not a timeout) show the loss | it holds up everything behind it |
 //! | back-off without ceiling | at most 31 steps | recovery within seconds after long outages |
 //! | 5.6.1 asks a shut window first after 7 s | after 0.5 s (as 5.6.43 on) | stalls end sooner |
+//! | later questions up to 120 s apart | up to 10 s | same |
+//! | any RTT sample counts | not those above 120 s | a broken clock is no path |
+//! | acks wait without bound | of more than 512 the oldest is dropped; una, a later ack or a repetition covers it | memory |
 //! | a window that opens at once is sent at once | half of what the path holds leaves at once, the rest at 5/4 of the best rate of late (round trips of 10 ms and more) | a burst overflows the queue in front of the bottleneck |
 //! | with `nc` = 1 the whole window is sent, whatever becomes of it | the smallest flight that delivers as much | what overflows a queue on the path is sent for nothing |
 //! | window updates only when the window had been full | also when it was nearly shut and half of it opened | same |

@@ -30,16 +30,29 @@ pub struct Stats {
 impl core::ops::AddAssign for Stats {
     /// Adds up counters, as of several conversations.
     fn add_assign(&mut self, other: Self) {
-        self.segments_in += other.segments_in;
-        self.segments_out += other.segments_out;
-        self.pushes_out += other.pushes_out;
-        self.bad_packets += other.bad_packets;
-        self.fast_retransmits += other.fast_retransmits;
-        self.early_retransmits += other.early_retransmits;
-        self.timeout_retransmits += other.timeout_retransmits;
-        self.spurious_retransmits += other.spurious_retransmits;
-        self.repeated += other.repeated;
-        self.no_memory += other.no_memory;
-        self.dead_link += other.dead_link;
+        let Self {
+            segments_in,
+            segments_out,
+            pushes_out,
+            bad_packets,
+            fast_retransmits,
+            early_retransmits,
+            timeout_retransmits,
+            spurious_retransmits,
+            repeated,
+            no_memory,
+            dead_link,
+        } = other;
+        self.segments_in += segments_in;
+        self.segments_out += segments_out;
+        self.pushes_out += pushes_out;
+        self.bad_packets += bad_packets;
+        self.fast_retransmits += fast_retransmits;
+        self.early_retransmits += early_retransmits;
+        self.timeout_retransmits += timeout_retransmits;
+        self.spurious_retransmits += spurious_retransmits;
+        self.repeated += repeated;
+        self.no_memory += no_memory;
+        self.dead_link += dead_link;
     }
 }

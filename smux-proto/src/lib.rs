@@ -38,7 +38,9 @@
 //! | NOP | every interval | when nothing else left for an interval, or for half of one and the peer is heard: it goes with the ack |
 //! | UPD after the peer's FIN | sent | not sent, it is of no use |
 //! | silent peer | noticed after 30 to 60 s | after [`timeout`](Config::timeout) |
-//! | accept backlog full | reading stands still | the stream is refused with a FIN |
+//! | accept backlog full | reading stands still | the stream is refused with a FIN; with 16 of those to be sent reading stands still |
+//! | SYN with an id of our own side | opens a stream | ignored |
+//! | data after the peer's FIN | can be read | dropped |
 //! | stream aborted | FIN | two FINs, unless the peer's has come |
 //! | second FIN of a stream | ignored | nobody reads what we send: our direction ends too |
 //! | stream opened and aborted before its SYN left | SYN, FIN | nothing |

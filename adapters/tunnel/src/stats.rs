@@ -135,15 +135,26 @@ impl CloseStats {
 
 impl AddAssign for CloseStats {
     fn add_assign(&mut self, other: Self) {
-        self.timeout += other.timeout;
-        self.peer_restarted += other.peer_restarted;
-        self.not_understood += other.not_understood;
-        self.replaced += other.replaced;
-        self.refused += other.refused;
-        self.protocol += other.protocol;
-        self.compression += other.compression;
-        self.local += other.local;
-        self.evicted += other.evicted;
+        let Self {
+            timeout,
+            peer_restarted,
+            not_understood,
+            replaced,
+            refused,
+            protocol,
+            compression,
+            local,
+            evicted,
+        } = other;
+        self.timeout += timeout;
+        self.peer_restarted += peer_restarted;
+        self.not_understood += not_understood;
+        self.replaced += replaced;
+        self.refused += refused;
+        self.protocol += protocol;
+        self.compression += compression;
+        self.local += local;
+        self.evicted += evicted;
     }
 }
 

@@ -40,7 +40,8 @@ pub enum Step {
     },
 }
 
-/// Why reading stands still, until some unread bytes are read (or their stream aborted).
+/// Why reading stands still. But for [`Refusals`](Self::Refusals), until some unread bytes are read
+/// (or their stream aborted).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Block {
     /// The session buffer is used up, or (version 2) has no room for the initial window of one more
@@ -48,6 +49,9 @@ pub enum Block {
     Session,
     /// All that a peer may send to this stream is unread (version 2).
     Stream(StreamId),
+    /// One more stream has to be refused, but as many refusals as can be remembered wait to be sent
+    /// ([`Mux::poll_control`]).
+    Refusals,
     /// The pool has no memory. It may also come from elsewhere, so ask again when it has.
     Memory,
 }
@@ -278,31 +282,45 @@ impl Mux<'_> {
 
     /// Opens the stream of a SYN, or refuses it. `false`: it has to wait.
     pub(super) fn admit(&mut self, wire: u32) -> bool {
+        if self.streams.find(wire).is_some() {
+            self.held_syn = None;
+            return true;
+        }
         let is_ours = (wire & 1 == 1) == (self.role == Role::Client);
-        let is_known = self.streams.find(wire).is_some();
-        if !is_known && !is_ours && !self.fits_a_window() {
+        if !is_ours && !self.fits_a_window() {
             self.stand_still(Block::Session);
             return false;
         }
-        self.held_syn = None;
-        if is_known {
-            return true;
+        let has_place = !is_ours && self.backlog.len() < ACCEPT_BACKLOG;
+        let place = if has_place { self.streams.insert(wire) } else { None };
+        if place.is_none() && !is_ours && self.refusals.is_full() {
+            self.stand_still(Block::Refusals);
+            return false;
         }
+        self.held_syn = None;
         self.resume();
-        if is_ours {
-            self.stats.refused += 1;
-        } else if self.backlog.len() < ACCEPT_BACKLOG
-            && let Some(at) = self.streams.insert(wire)
-        {
+        if let Some(at) = place {
             self.streams[at].opened_at = self.clock.now();
             self.backlog.push(self.streams.slots(), at);
             self.incoming = true;
             self.stats.incoming += 1;
         } else {
             self.stats.refused += 1;
-            self.refusals.push(wire);
+            if !is_ours {
+                self.refusals.push(wire);
+            }
         }
         true
+    }
+
+    /// Looks again at a SYN that waited for room among the refusals, or for a place.
+    pub(super) fn retry_refused(&mut self) {
+        if self.block == Some(Block::Refusals)
+            && let Some(wire) = self.held_syn
+            && self.admit(wire)
+        {
+            self.unblocked = true;
+        }
     }
 
     /// What to do with the body whose next `len` bytes (or fewer) are here; `Err`: so many of them

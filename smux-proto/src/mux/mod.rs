@@ -35,8 +35,8 @@ pub const ACCEPT_BACKLOG: usize = 1_024;
 /// | reading | [`read`](Self::read), or [`peek`](Self::peek) and [`consume`](Self::consume) |
 ///
 /// `poll_control` can have something new after any other verb; `next_sender` after `want_send`,
-/// input and `poll_control`; `poll_event` after input, `accept`, `poll_control` and the reading
-/// verbs.
+/// input and `poll_control`; `poll_event` after input, `accept`, `abort`, `poll_control` and the
+/// reading verbs.
 ///
 /// Unread bytes lie in the pool: call [`release`](Self::release) before dropping a session whose
 /// pool lives on.
@@ -108,17 +108,30 @@ pub struct Stats {
 impl core::ops::AddAssign for Stats {
     /// Adds up counters, as of several connections.
     fn add_assign(&mut self, other: Self) {
-        self.streams += other.streams;
-        self.unread += other.unread;
-        self.opened += other.opened;
-        self.incoming += other.incoming;
-        self.refused += other.refused;
-        self.frames_in += other.frames_in;
-        self.frames_out += other.frames_out;
-        self.bytes_in += other.bytes_in;
-        self.bytes_out += other.bytes_out;
-        self.dropped += other.dropped;
-        self.blocked += other.blocked;
+        let Self {
+            streams,
+            unread,
+            opened,
+            incoming,
+            refused,
+            frames_in,
+            frames_out,
+            bytes_in,
+            bytes_out,
+            dropped,
+            blocked,
+        } = other;
+        self.streams += streams;
+        self.unread += unread;
+        self.opened += opened;
+        self.incoming += incoming;
+        self.refused += refused;
+        self.frames_in += frames_in;
+        self.frames_out += frames_out;
+        self.bytes_in += bytes_in;
+        self.bytes_out += bytes_out;
+        self.dropped += dropped;
+        self.blocked += blocked;
     }
 }
 
@@ -195,6 +208,7 @@ impl<'s> Mux<'s> {
     pub fn accept(&mut self) -> Option<StreamId> {
         let at = self.backlog.pop(self.streams.slots())?;
         self.streams[at].known = true;
+        self.retry_refused();
         if self.streams[at].news != 0 {
             self.news.push(self.streams.slots(), at);
         }
@@ -400,6 +414,7 @@ impl<'s> Mux<'s> {
             .is_some_and(|body| body.stream.is_none_or(|id| self.streams.get(id).is_none()));
         let lifted = match self.block {
             None => return,
+            Some(Block::Refusals) => return self.retry_refused(),
             // The stream that had no room was aborted, perhaps without anything stored.
             Some(_) if body_is_unwanted => true,
             Some(Block::Memory) => count > 0,
@@ -453,8 +468,8 @@ impl<'s> Mux<'s> {
     }
 }
 
-/// Ids of streams that were refused and are answered with a FIN. When it is full the peer is left
-/// without an answer.
+/// Ids of streams that were refused and are answered with a FIN. When it is full, reading stands
+/// still.
 #[derive(Debug, Default)]
 struct Refusals {
     ids: [u32; 16],
@@ -463,8 +478,12 @@ struct Refusals {
 }
 
 impl Refusals {
+    fn is_full(&self) -> bool {
+        self.len == self.ids.len()
+    }
+
     fn push(&mut self, wire: u32) {
-        if self.len < self.ids.len() {
+        if !self.is_full() {
             self.ids[(self.first + self.len) % self.ids.len()] = wire;
             self.len += 1;
         }

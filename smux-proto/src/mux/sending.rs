@@ -23,6 +23,7 @@ impl Mux<'_> {
         let frame = if let Some(at) = self.control.pop(self.streams.slots()) {
             self.control_frame(at)
         } else if let Some(wire) = self.refusals.pop() {
+            self.retry_refused();
             ControlFrame::new(version, Command::Fin, wire)
         } else if self.clock.is_nop_due() {
             ControlFrame::new(version, Command::Nop, 0)
