@@ -11,6 +11,7 @@
 //! (NIST SP 800-38D §8.3).
 
 use aes_gcm::aead::AeadInOut;
+use aes_gcm::aead::inout::InOutBuf;
 use aes_gcm::{Aes128Gcm as Gcm, KeyInit};
 
 use crate::datagrams::Datagrams;
@@ -50,14 +51,21 @@ impl Aes128Gcm {
     /// Decrypts a datagram and yields its payload. One that fails stays as it is.
     pub(crate) fn open<'a>(&self, datagram: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {
         let (nonce, payload, tag) = split(datagram)?;
-        self.0
-            .decrypt_inout_detached((&*nonce).into(), b"", (&mut *payload).into(), (&*tag).into())
-            .map_err(|_| OpenError::Checksum)?;
+        let tag: &Tag = tag;
+        let opened = self.0.decrypt_inout_detached(
+            nonce.into(),
+            b"",
+            InOutBuf::from(&mut *payload),
+            tag.into(),
+        );
+        opened.map_err(|_| OpenError::Checksum)?;
         Ok(payload)
     }
 }
 
-type Parts<'a> = (&'a [u8; GCM_NONCE_LEN], &'a mut [u8], &'a mut [u8; GCM_TAG_LEN]);
+type Parts<'a> = (&'a Nonce, &'a mut [u8], &'a mut Tag);
+type Nonce = [u8; GCM_NONCE_LEN];
+type Tag = [u8; GCM_TAG_LEN];
 
 /// Nonce, payload and tag of a datagram.
 fn split(datagram: &mut [u8]) -> Result<Parts<'_>, OpenError> {
