@@ -19,7 +19,9 @@ pub const HALF_CLOSED_IDLE: Duration = Duration::from_secs(600);
 ///  StreamToTcp Open ───────────▶ Ended ─── ShutdownTcp  ───▶ Done ─┴───────▶ CloseAll
 ///
 ///  handle_error, at any time ────────────────────────────────────────────▶ ResetAll
-///  one direction over, the other too long without a sign of life ─────────▶ CloseAll
+///  one direction over, too long without a sign of life
+///                       from TcpToStream, the one that is left ───────────▶ CloseAll
+///                       from StreamToTcp, as TCP would take it for an end ▶ ResetAll
 /// ```
 ///
 /// # The versions of kcptun
@@ -184,7 +186,9 @@ impl Relay {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.now = self.now.max(now);
         if self.idle_at().is_some_and(|at| at <= self.now) {
-            self.end(Ending::Close);
+            // A stream that has not ended is cut short, which must not look like its end.
+            let is_cut = self.inward == State::Open;
+            self.end(if is_cut { Ending::Reset } else { Ending::Close });
         }
     }
 
@@ -356,7 +360,10 @@ mod tests {
 
     #[test]
     fn without_closewait_ten_silent_minutes_end_a_half_closed_pair() {
-        for (ended, left) in [(TcpToStream, StreamToTcp), (StreamToTcp, TcpToStream)] {
+        // A stream that has not ended is cut short, and TCP has to know.
+        for (ended, left, end) in
+            [(TcpToStream, StreamToTcp, ResetAll), (StreamToTcp, TcpToStream, CloseAll)]
+        {
             let mut relay = Relay::new(closewait(0), false);
             relay.wait_until(100_000).expect(&[]).end_of(100_000, ended);
             assert_eq!(relay.poll_timeout(), Some(s(100_000)), "an action waits");
@@ -365,7 +372,7 @@ mod tests {
             // What has ended gives no sign of life.
             relay.bytes(101_099, ended);
             assert_eq!(relay.poll_timeout(), Some(s(101_100)));
-            relay.wait_until(101_100).expect(&[CloseAll]);
+            relay.wait_until(101_100).expect(&[end]);
         }
     }
 
@@ -375,6 +382,18 @@ mod tests {
         relay.end_of(10, StreamToTcp).expect(&[ShutdownTcp]);
         relay.wait_until(39).expect(&[]).bytes(39, TcpToStream).wait_until(68).expect(&[]);
         relay.wait_until(69).expect(&[CloseAll]);
+    }
+
+    #[test]
+    fn what_is_given_up_before_its_end_does_not_look_whole() {
+        let mut relay = Relay::new(closewait(30), true);
+        relay.bytes(1, StreamToTcp).end_of(2, TcpToStream).expect(&[FinishStream]);
+        // The upload pauses.
+        relay.bytes(5, StreamToTcp).wait_until(34).expect(&[]).wait_until(35).expect(&[ResetAll]);
+        // An end that came in time is passed on as such, even when the time is up by then.
+        let mut relay = Relay::new(closewait(30), true);
+        relay.end_of(2, TcpToStream).expect(&[FinishStream]).end_of(31, StreamToTcp);
+        relay.wait_until(99).expect(&[ShutdownTcp, CloseAll]);
     }
 
     #[test]
@@ -401,7 +420,7 @@ mod tests {
         let mut relay = Relay::new(closewait(30), false);
         relay.end_of(10, TcpToStream).expect(&[FinishStream]);
         (10..400).for_each(|at| assert!(relay.bytes(at, StreamToTcp).poll_timeout() > Some(s(at))));
-        relay.wait_until(428).expect(&[]).wait_until(429).expect(&[CloseAll]);
+        relay.wait_until(428).expect(&[]).wait_until(429).expect(&[ResetAll]);
     }
 
     proptest! {
