@@ -3,12 +3,11 @@
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
-use kcptun_net::{RemoteAddress, SocketConfig, UdpSocket};
+use kcptun_net::{RemoteAddress, SocketConfig, bind_for_first};
 use kcptun_tunnel::crypt::PacketCipher;
 use kcptun_tunnel::policy::{PolicyConfig, Request, Scavenge, ScavengeReason, SessionId};
 use kcptun_tunnel::{Config, Endpoint, Side, TunnelStats};
@@ -237,7 +236,7 @@ impl<R: Runtime> Inner<R> {
         let random = u32::from_le_bytes([seed[0], seed[7], seed[13], seed[29]]);
         let port = settings.remote.ports().pick(random);
         let resolved = self.names.look_up(&self.runtime, &settings.remote, port).await?;
-        let (socket, remote) = bind_first(&resolved, &settings.socket)?;
+        let (socket, remote) = bind_for_first(resolved, &settings.socket)?;
         let local = socket.local_addr()?;
         self.runtime.spawn(report::small_buffers(settings.socket, socket.buffer_sizes()));
         let udp = self.runtime.udp(socket)?;
@@ -260,21 +259,6 @@ impl<R: Runtime> Inner<R> {
         self.runtime.spawn(driver);
         Ok(Session { shared, key, local, remote })
     }
-}
-
-/// A socket for the first address that can be had.
-fn bind_first(
-    addresses: &[SocketAddr],
-    config: &SocketConfig,
-) -> io::Result<(UdpSocket, SocketAddr)> {
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for &remote in addresses {
-        match UdpSocket::bind_for(remote, config) {
-            Ok(socket) => return Ok((socket, remote)),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
 }
 
 /// The task that dials what the policy wants dialled, and closes what it wants closed.

@@ -27,8 +27,8 @@
 //!   by the drop of its tasks.
 //! - Tasks may run on several threads. The mutex of a session is then taken by all that use its
 //!   streams, for as long as bytes take to be copied; on one thread nobody waits for it.
-//! - Its tasks get their turns: the driver gives way after eight batches, a [`Relay`] after eight
-//!   pieces each way.
+//! - Its tasks get their turns: the driver gives way after eight batches received or 32 sent, a
+//!   [`Relay`] after eight pieces each way.
 
 #![forbid(unsafe_code)]
 

@@ -63,6 +63,8 @@ mod clock;
 mod files;
 pub mod tcp;
 pub mod udp;
+#[cfg(unix)]
+mod unix;
 
 pub use address::{
     AddressError, BindAddress, HostPort, ListenAddress, PortRange, RemoteAddress, TargetAddress,
@@ -70,8 +72,8 @@ pub use address::{
 pub use clock::since_boot;
 pub use files::{TooFewFiles, allow_files};
 pub use udp::{
-    BufferSizes, Message, Offload, ReceiveBuffers, Received, SendOutcome, Shortage, SocketConfig,
-    UdpSocket,
+    BufferSizes, Message, Offload, ReceiveBuffers, Received, SendError, SendOutcome, Shortage,
+    SocketConfig, UdpSocket,
 };
 
 use std::io;
@@ -86,7 +88,7 @@ pub fn bind_first<T>(
     candidates: impl IntoIterator<Item = SocketAddr>,
     bind: impl Fn(SocketAddr) -> io::Result<T>,
 ) -> io::Result<T> {
-    let mut bound = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    let mut bound = Err(no_address());
     for address in candidates {
         bound = bind(address);
         match &bound {
@@ -95,6 +97,29 @@ pub fn bind_first<T>(
         }
     }
     bound
+}
+
+/// A socket for the first of `remotes` to which one can be had; see [`UdpSocket::bind_for`]. A name
+/// may have addresses of a family that this machine has not.
+///
+/// # Errors
+/// Why none can be had to the last one; `NotFound` without any.
+pub fn bind_for_first(
+    remotes: impl IntoIterator<Item = SocketAddr>,
+    config: &SocketConfig,
+) -> io::Result<(UdpSocket, SocketAddr)> {
+    let mut last = no_address();
+    for remote in remotes {
+        match UdpSocket::bind_for(remote, config) {
+            Ok(socket) => return Ok((socket, remote)),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the name has no address")
 }
 
 /// The same kind of error with what was tried in front, in words of the user's.
@@ -127,5 +152,21 @@ mod tests {
         assert_eq!(bound("192.0.2.1:1 127.0.0.1:2 127.0.0.1:4"), Err(io::ErrorKind::AddrInUse));
         assert_eq!(bound("192.0.2.1:1"), Err(io::ErrorKind::AddrNotAvailable));
         assert_eq!(bound(""), Err(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_socket_goes_to_the_first_address_that_can_be_reached() {
+        let config = SocketConfig::default();
+        let bound = |text: &str| {
+            let remotes: Vec<SocketAddr> =
+                text.split_whitespace().map(|one| one.parse().unwrap()).collect();
+            bind_for_first(remotes, &config).map_err(|error| error.kind())
+        };
+        // An address on a link that does not exist.
+        let (socket, remote) = bound("[fe80::1%4294967295]:9 127.0.0.1:9 127.0.0.1:10").unwrap();
+        assert_eq!(remote, "127.0.0.1:9".parse().unwrap());
+        assert_eq!(socket.peer_addr(), Some(remote));
+        assert!(bound("[fe80::1%4294967295]:9").is_err());
+        assert_eq!(bound("").unwrap_err(), io::ErrorKind::NotFound);
     }
 }

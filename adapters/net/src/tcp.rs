@@ -8,18 +8,16 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 #[cfg(unix)]
 use std::os::fd::AsFd as AsHandle;
-#[cfg(unix)]
-use std::os::unix::net::{UnixListener, UnixStream};
 #[cfg(windows)]
 use std::os::windows::io::AsSocket as AsHandle;
-#[cfg(unix)]
-use std::path::Path;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::address::{HostPort, ListenAddress};
 use crate::udp::open_any;
+#[cfg(unix)]
+pub use crate::unix::{SocketFile, UnixListener, bind_unix, connect_unix};
 use crate::{bind_first, explain};
 
 /// A bound listener of either kind.
@@ -62,43 +60,6 @@ pub fn bind_tcp(address: &HostPort) -> io::Result<TcpListener> {
     })
 }
 
-/// Listens on a unix socket. A file left behind by a process that was killed is replaced (the
-/// original fails to bind); one that somebody listens at is not. On Linux a path that begins with
-/// `@` is an abstract name, without a file.
-///
-/// The file stays when the listener is dropped.
-///
-/// # Errors
-/// When the path is in use, too long, or cannot be created; the text names it.
-#[cfg(unix)]
-pub fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    let bound = match bind_path(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(path) => {
-            std::fs::remove_file(path).and_then(|()| bind_path(path))
-        }
-        other => other,
-    };
-    bound
-        .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|e| explain("listen on", &path.display(), &e))
-}
-
-/// Connects to a unix socket without waiting: succeeds, is refused, or (`WouldBlock`) the other
-/// side's queue is full and the caller tries again. `@` as for [`bind_unix`].
-///
-/// # Errors
-/// What the system says; the text names the path.
-#[cfg(unix)]
-pub fn connect_unix(path: &Path) -> io::Result<UnixStream> {
-    let connect = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
-        socket.connect(&socket2::SockAddr::unix(kernel_path(path))?)?;
-        Ok(UnixStream::from(std::os::fd::OwnedFd::from(socket)))
-    };
-    connect().map_err(|e| explain("connect to", &path.display(), &e))
-}
-
 /// Options of every TCP connection, accepted or dialed, as Go sets them for the original: no delay
 /// for small writes, and probes after 15 s of silence so that a vanished host is noticed.
 ///
@@ -116,28 +77,73 @@ pub fn tune_stream<S: AsHandle>(stream: &S) -> io::Result<()> {
 /// tell: not on Windows). Reads nothing.
 ///
 /// # Errors
-/// What broke the connection: a reset, mostly. It is told once.
+/// What broke the connection: a reset, mostly. It is told once. What the system only suspects, such
+/// as a neighbour that does not answer at the moment, breaks nothing.
+#[cfg(unix)]
 pub fn is_sending<S: AsHandle>(stream: &S) -> io::Result<bool> {
-    if let Some(error) = SockRef::from(stream).take_error()? {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    const IS_LINUX: bool = cfg!(any(target_os = "linux", target_os = "android"));
+    // Linux answers the question for errors with its suspicions, too (net/core/sock.c, SO_ERROR:
+    // sk_err_soft), and tells by POLLERR which are none; the others tell of an error by POLLHUP.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let (asked, end) = (PollFlags::RDHUP, PollFlags::RDHUP.union(PollFlags::HUP));
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let (asked, end) = (PollFlags::IN, PollFlags::HUP);
+    let broken = if IS_LINUX { PollFlags::ERR } else { PollFlags::ERR.union(PollFlags::HUP) };
+    let mut polled = [PollFd::new(stream, asked)];
+    if poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_err() {
+        // What a signal interrupts is told the next time.
+        return Ok(true);
+    }
+    let told = polled[0].revents();
+    if told.intersects(broken)
+        && let Some(error) = SockRef::from(stream).take_error()?
+    {
         return Err(error);
     }
-    #[cfg(unix)]
-    {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        let (asked, end) = (PollFlags::RDHUP, PollFlags::RDHUP.union(PollFlags::HUP));
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        let (asked, end) = (PollFlags::IN, PollFlags::HUP);
-        let mut polled = [PollFd::new(stream, asked)];
-        // What a signal interrupts is told the next time.
-        let has_news = poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok();
-        Ok(!has_news || !polled[0].revents().intersects(end))
+    Ok(!told.intersects(end))
+}
+
+/// Whether the other side of a connection may still send; see the documentation on unix.
+///
+/// # Errors
+/// What broke the connection.
+#[cfg(not(unix))]
+pub fn is_sending<S: AsHandle>(stream: &S) -> io::Result<bool> {
+    let socket = SockRef::from(stream);
+    if let Some(error) = socket.take_error()? {
+        return Err(error);
     }
-    #[cfg(not(unix))]
-    match SockRef::from(stream).peek(&mut [std::mem::MaybeUninit::uninit()]) {
+    match socket.peek(&mut [std::mem::MaybeUninit::uninit()]) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(true),
         other => other.map(|count| count > 0),
     }
+}
+
+/// The other side of a connection, as logs have it: an address, the path of a unix socket, `@name`
+/// for an abstract one, `@` for one without a name, `?` when the system does not tell any more.
+pub fn peer_name<S: AsHandle>(stream: &S) -> String {
+    SockRef::from(stream).peer_addr().map_or_else(|_| "?".into(), |address| name(&address))
+}
+
+/// Where a socket is bound, as logs have it; see [`peer_name`].
+pub fn local_name<S: AsHandle>(socket: &S) -> String {
+    SockRef::from(socket).local_addr().map_or_else(|_| "?".into(), |address| name(&address))
+}
+
+fn name(address: &SockAddr) -> String {
+    if let Some(address) = address.as_socket() {
+        return address.to_string();
+    }
+    #[cfg(unix)]
+    if let Some(path) = address.as_pathname() {
+        return path.display().to_string();
+    }
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.as_abstract_namespace() {
+        return format!("@{}", String::from_utf8_lossy(name));
+    }
+    "@".into()
 }
 
 fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
@@ -155,44 +161,8 @@ fn open_listener(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-#[cfg(unix)]
-fn bind_path(path: &Path) -> io::Result<UnixListener> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-    socket.bind(&socket2::SockAddr::unix(kernel_path(path))?)?;
-    socket.listen(BACKLOG)?;
-    Ok(std::os::fd::OwnedFd::from(socket).into())
-}
-
-/// Whether `path` is a socket file that nobody listens at.
-#[cfg(unix)]
-fn is_stale(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    let is_socket = path.symlink_metadata().is_ok_and(|m| m.file_type().is_socket());
-    let refused =
-        || connect_unix(path).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
-    is_socket && refused()
-}
-
-/// Go's spelling of Linux's abstract names, `@name`, as the kernel has it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn kernel_path(path: &Path) -> std::borrow::Cow<'_, Path> {
-    use std::os::unix::ffi::{OsStrExt, OsStringExt};
-    match path.as_os_str().as_bytes() {
-        [b'@', name @ ..] => {
-            let name = [b"\0", name].concat();
-            std::path::PathBuf::from(std::ffi::OsString::from_vec(name)).into()
-        }
-        _ => path.into(),
-    }
-}
-
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-fn kernel_path(path: &Path) -> &Path {
-    path
-}
-
 /// Connections that may wait to be accepted.
-const BACKLOG: i32 = 1024;
+pub(crate) const BACKLOG: i32 = 1024;
 /// Go's default (net, `defaultTCPKeepAlive`).
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -243,23 +213,6 @@ mod tests {
         assert!(foreign.to_string().contains("192.0.2.1"), "{foreign}");
     }
 
-    #[test]
-    fn a_socket_file_left_behind_is_replaced_but_not_a_live_one() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("kcptun.sock");
-        let first = bind_unix(&path).unwrap();
-        let error = bind_unix(&path).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
-        assert!(error.to_string().contains("kcptun.sock"), "{error}");
-        drop(first);
-        let second = bind_unix(&path).unwrap();
-
-        let mut client = connect_unix(&path).unwrap();
-        let (accepted, _) = second.accept().unwrap();
-        drop(accepted);
-        assert_eq!(client.read(&mut [0]).unwrap(), 0);
-    }
-
     /// Both ends of a TCP connection.
     fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -305,26 +258,5 @@ mod tests {
         if cfg!(not(target_arch = "mips")) {
             assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         }
-    }
-
-    #[test]
-    fn other_files_are_never_removed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("precious");
-        std::fs::write(&path, "text").unwrap();
-        assert_eq!(bind_unix(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "text");
-        assert!(connect_unix(&path.join("none")).is_err());
-    }
-
-    #[cfg(target_os = "linux")]
-    #[test]
-    fn abstract_names() {
-        let name = format!("@kcptun-net-{}", std::process::id());
-        let listener = listen(&name.parse().unwrap()).unwrap();
-        let Listener::Unix(listener) = listener else { panic!("{name}") };
-        let _client = connect_unix(Path::new(&name)).unwrap();
-        listener.accept().unwrap();
-        assert!(!Path::new(&name).exists());
     }
 }

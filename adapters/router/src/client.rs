@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use kcptun_net::tcp::{self, Listener};
-use kcptun_net::{ListenAddress, RemoteAddress, SocketConfig, UdpSocket};
+use kcptun_net::{ListenAddress, RemoteAddress, SocketConfig, bind_for_first};
 use kcptun_tunnel::crypt::PacketCipher;
 use kcptun_tunnel::policy::{
     ClientPolicy, PolicyConfig, Request, ScavengeReason, SessionId, SlotId,
@@ -389,8 +389,11 @@ impl Client {
         let random = seed()?;
         let random = u32::from_le_bytes([random[0], random[7], random[13], random[29]]);
         let port = self.remote.ports().pick(random);
-        let bound = bind_first(known.as_slice(), port, self.core.sockets.config());
-        let (socket, remote) = bound.unwrap_or_else(|| Err(unknown(self.remote.host())))?;
+        if known.as_slice().is_empty() {
+            return Err(unknown(self.remote.host()));
+        }
+        let remotes = known.as_slice().iter().map(|known| SocketAddr::new(known.ip(), port));
+        let (socket, remote) = bind_for_first(remotes, self.core.sockets.config())?;
         let local = socket.local_addr()?;
         self.core.poller.add(socket.as_std(), Token::Udp(at))?;
         let key = self.core.endpoint.connect(now(), tag(remote, at));
@@ -434,21 +437,4 @@ fn give_up_if_gone(policy: &mut ClientPolicy, core: &mut Core, at: u32) {
         policy.abandon(slot);
         core.end(at, true);
     }
-}
-
-/// A socket for the first address that can be had; `None` without addresses.
-fn bind_first(
-    addresses: &[SocketAddr],
-    port: u16,
-    config: &SocketConfig,
-) -> Option<io::Result<(UdpSocket, SocketAddr)>> {
-    let mut last = None;
-    for &address in addresses {
-        let remote = SocketAddr::new(address.ip(), port);
-        match UdpSocket::bind_for(remote, config) {
-            Ok(socket) => return Some(Ok((socket, remote))),
-            Err(error) => last = Some(Err(error)),
-        }
-    }
-    last
 }

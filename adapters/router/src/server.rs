@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use kcptun_net::{BindAddress, SocketConfig, TargetAddress, UdpSocket, tcp};
+use kcptun_net::{BindAddress, SocketConfig, TargetAddress, UdpSocket, bind_first, tcp};
 use kcptun_tunnel::crypt::PacketCipher;
 use kcptun_tunnel::sorted::SortedSet;
 use kcptun_tunnel::{Config, ConnectionKey, Event, Side, TunnelStats};
@@ -260,15 +260,8 @@ fn bind_all(settings: &ServerSettings) -> io::Result<Vec<UdpSocket>> {
     let ports = settings.listen.ports();
     let addresses = settings.listen.resolve(ports.first())?;
     let bind = |port| {
-        let mut bound = Err(io::ErrorKind::NotFound.into());
-        for address in &addresses {
-            bound = UdpSocket::bind(SocketAddr::new(address.ip(), port), &settings.socket);
-            match &bound {
-                Err(error) if error.kind() == io::ErrorKind::AddrNotAvailable => {}
-                _ => break,
-            }
-        }
-        bound
+        let candidates = addresses.iter().map(|address| SocketAddr::new(address.ip(), port));
+        bind_first(candidates, |address| UdpSocket::bind(address, &settings.socket))
     };
     ports.iter().map(bind).collect()
 }

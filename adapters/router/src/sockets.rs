@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use kcptun_net::{BufferSizes, ReceiveBuffers, Received, Shortage, SocketConfig, UdpSocket};
+use kcptun_tunnel::report::SendLosses;
 use kcptun_tunnel::socket::SocketHealth;
 use kcptun_tunnel::{Endpoint, TransmitBatch};
 use proto_base::Instant;
@@ -28,6 +29,7 @@ struct Udp {
     /// Since when the system has taken nothing more of it; `None`: it may.
     full_since: Option<Instant>,
     health: SocketHealth,
+    losses: SendLosses,
 }
 
 /// A fixed number of places for sockets.
@@ -63,7 +65,8 @@ impl Sockets {
         self.granted = socket.buffer_sizes().ok();
         if let Some(place) = self.list.get_mut(at as usize) {
             let health = SocketHealth::default();
-            *place = Some(Udp { socket, is_readable: true, full_since: None, health });
+            let losses = SendLosses::default();
+            *place = Some(Udp { socket, is_readable: true, full_since: None, health, losses });
         }
     }
 
@@ -144,6 +147,9 @@ impl Sockets {
                     }
                     if outcome.unreachable && udp.socket.peer_addr().is_some() {
                         endpoint.handle_unreachable(now(), to);
+                    } else if let Some((count, error)) = outcome.loss() {
+                        let line = udp.losses.handle_loss(now(), count, error);
+                        line.iter().for_each(|line| tracing::warn!("{line}"));
                     }
                     if outcome.blocked {
                         udp.full_since = Some(now());

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp};
 use kcptun_async::target::addresses_to_dial;
+#[cfg(unix)]
+use kcptun_net::tcp::SocketFile;
+use kcptun_net::tcp::{local_name, peer_name};
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
 use smol::{Async, Executor};
-use socket2::{SockAddr, SockRef, Socket};
+use socket2::{SockRef, Socket};
 
 /// smol, and the executor that runs the tasks of a tunnel.
 ///
@@ -66,14 +69,15 @@ impl Runtime for Smol {
     }
 
     fn listener(&self, listener: kcptun_net::tcp::Listener) -> io::Result<SmolListener> {
-        let socket = match listener {
-            kcptun_net::tcp::Listener::Tcp(listener) => listener.into(),
+        match listener {
+            kcptun_net::tcp::Listener::Tcp(listener) => SmolListener::new(listener.into()),
             #[cfg(unix)]
             kcptun_net::tcp::Listener::Unix(listener) => {
-                Socket::from(std::os::fd::OwnedFd::from(listener))
+                let (file, listener) = listener.into_parts();
+                let listener = SmolListener::new(std::os::fd::OwnedFd::from(listener).into())?;
+                Ok(SmolListener { _file: Some(file), ..listener })
             }
-        };
-        Async::new_nonblocking(socket).map(SmolListener)
+        }
     }
 
     async fn connect(&self, target: TargetAddress) -> io::Result<SmolBytes> {
@@ -261,36 +265,39 @@ impl Bytes for SmolBytes {
     }
 
     fn peer(&self) -> String {
-        self.io.get_ref().peer_addr().map_or_else(|_| "?".into(), |address| name(&address))
+        peer_name(self.io.get_ref())
     }
 }
 
 /// A TCP or unix listener.
 #[derive(Debug)]
-pub struct SmolListener(Async<Socket>);
+pub struct SmolListener {
+    /// That of a unix socket, which goes before it.
+    #[cfg(unix)]
+    _file: Option<SocketFile>,
+    io: Async<Socket>,
+}
+
+impl SmolListener {
+    fn new(socket: Socket) -> io::Result<Self> {
+        Ok(Self {
+            #[cfg(unix)]
+            _file: None,
+            io: Async::new_nonblocking(socket)?,
+        })
+    }
+}
 
 impl Listener for SmolListener {
     type Bytes = SmolBytes;
 
     async fn accept(&self) -> io::Result<SmolBytes> {
-        let (socket, _) = self.0.read_with(Socket::accept).await?;
+        let (socket, _) = self.io.read_with(Socket::accept).await?;
         socket.set_nonblocking(true)?;
         SmolBytes::new(socket)
     }
 
     fn local(&self) -> String {
-        self.0.get_ref().local_addr().map_or_else(|_| "?".into(), |address| name(&address))
+        local_name(self.io.get_ref())
     }
-}
-
-/// An address as logs have it; `@` is a unix socket without a path.
-fn name(address: &SockAddr) -> String {
-    if let Some(address) = address.as_socket() {
-        return address.to_string();
-    }
-    #[cfg(unix)]
-    if let Some(path) = address.as_pathname() {
-        return path.display().to_string();
-    }
-    "@".into()
 }

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 use kcptun_async::runtime::{Bytes, Listener, Runtime, Timer, Udp};
 use kcptun_async::target::addresses_to_dial;
+#[cfg(unix)]
+use kcptun_net::tcp::SocketFile;
+use kcptun_net::tcp::{local_name, peer_name};
 use kcptun_net::{ReceiveBuffers, Received, SendOutcome, TargetAddress, UdpSocket};
 use proto_base::Instant;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -44,7 +47,8 @@ impl Runtime for Tokio {
             }
             #[cfg(unix)]
             kcptun_net::tcp::Listener::Unix(listener) => {
-                TokioListener::Unix(UnixListener::from_std(listener)?)
+                let (file, listener) = listener.into_parts();
+                TokioListener::Unix(file, UnixListener::from_std(listener)?)
             }
         })
     }
@@ -251,14 +255,9 @@ impl Bytes for TokioBytes {
 
     fn peer(&self) -> String {
         match self {
-            Self::Tcp(stream) => {
-                stream.peer_addr().map_or_else(|_| "?".into(), |it| it.to_string())
-            }
+            Self::Tcp(stream) => peer_name(stream),
             #[cfg(unix)]
-            Self::Unix(stream) => match stream.peer_addr() {
-                Ok(address) if !address.is_unnamed() => format!("{address:?}"),
-                _ => "@".into(),
-            },
+            Self::Unix(stream) => peer_name(stream),
         }
     }
 }
@@ -268,9 +267,9 @@ impl Bytes for TokioBytes {
 pub enum TokioListener {
     /// TCP.
     Tcp(TcpListener),
-    /// A unix socket.
+    /// A unix socket, and its file, which goes before it.
     #[cfg(unix)]
-    Unix(UnixListener),
+    Unix(SocketFile, UnixListener),
 }
 
 impl Listener for TokioListener {
@@ -280,22 +279,15 @@ impl Listener for TokioListener {
         match self {
             Self::Tcp(listener) => listener.accept().await.map(|(it, _)| TokioBytes::tcp(it)),
             #[cfg(unix)]
-            Self::Unix(listener) => listener.accept().await.map(|(it, _)| TokioBytes::Unix(it)),
+            Self::Unix(_, listener) => listener.accept().await.map(|(it, _)| TokioBytes::Unix(it)),
         }
     }
 
     fn local(&self) -> String {
         match self {
-            Self::Tcp(listener) => {
-                listener.local_addr().map_or_else(|_| "?".into(), |it| it.to_string())
-            }
+            Self::Tcp(listener) => local_name(listener),
             #[cfg(unix)]
-            Self::Unix(listener) => match listener.local_addr() {
-                Ok(address) => address
-                    .as_pathname()
-                    .map_or_else(|| "@".into(), |path| path.display().to_string()),
-                Err(_) => "?".into(),
-            },
+            Self::Unix(_, listener) => local_name(listener),
         }
     }
 }

@@ -222,6 +222,55 @@ impl Reporter {
     }
 }
 
+/// Datagrams of a socket that the system did not send: the first has a line at once, and from then
+/// on there is at most one a minute. One for each socket.
+///
+/// ```
+/// use kcptun_tunnel::report::SendLosses;
+/// use proto_base::Instant;
+///
+/// let mut losses = SendLosses::default();
+/// let line = losses.handle_loss(Instant::from_millis(5), 3, "the queue is full").unwrap();
+/// assert_eq!(line.to_string(), "udp socket: 3 packets were not sent: the queue is full");
+/// assert!(losses.handle_loss(Instant::from_millis(6), 1, "the queue is full").is_none());
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SendLosses {
+    /// Since the last line.
+    lost: u64,
+    quiet_until: Option<Instant>,
+}
+
+impl SendLosses {
+    /// `count` datagrams were lost. `Some` is a line to be displayed as a
+    /// [warning](Level::Warn): the datagrams lost since the last one, and why these were.
+    pub fn handle_loss<R: fmt::Display>(
+        &mut self,
+        now: Instant,
+        count: usize,
+        reason: R,
+    ) -> Option<impl fmt::Display + use<R>> {
+        self.lost = self.lost.saturating_add(count as u64);
+        if !is_over(&mut self.quiet_until, now) {
+            return None;
+        }
+        Some(Losses { count: core::mem::take(&mut self.lost), reason })
+    }
+}
+
+struct Losses<R> {
+    count: u64,
+    reason: R,
+}
+
+impl<R: fmt::Display> fmt::Display for Losses<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { count, reason } = self;
+        let what = if *count == 1 { "packet was" } else { "packets were" };
+        write!(f, "udp socket: {count} {what} not sent: {reason}")
+    }
+}
+
 /// Whether a time to be quiet is over; then the next one begins.
 fn is_over(quiet_until: &mut Option<Instant>, now: Instant) -> bool {
     if quiet_until.is_some_and(|until| now < until) {
@@ -255,6 +304,23 @@ mod tests {
             }
         }
         assert_eq!(told, 3);
+    }
+
+    #[test]
+    fn losses_are_told_at_once_and_then_once_a_minute_with_none_left_out() {
+        let mut losses = SendLosses::default();
+        let mut lines = Vec::new();
+        for second in 0..=130_u64 {
+            let now = Instant::from_millis(second * 1000);
+            lines.extend(losses.handle_loss(now, 2, "why").map(|it| (second, it.to_string())));
+        }
+        let expected = [(0, 2), (60, 120), (120, 120)].map(|(second, count)| {
+            (second, alloc::format!("udp socket: {count} packets were not sent: why"))
+        });
+        assert_eq!(lines, expected);
+        let mut one = SendLosses::default();
+        let line = one.handle_loss(Instant::ZERO, 1, "why").unwrap().to_string();
+        assert_eq!(line, "udp socket: 1 packet was not sent: why");
     }
 
     /// A client whose compression differs dials on and on; the log says it once a minute.

@@ -172,6 +172,7 @@ fn a_client_listens_at_a_path() {
     assert_eq!(value(&client.lines, "listening on: "), path);
     std::os::unix::net::UnixStream::connect(path).unwrap();
     client.stop("TERM");
+    assert!(!std::path::Path::new(path).exists(), "its file goes with it");
 }
 
 #[cfg(unix)]

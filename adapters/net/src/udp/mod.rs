@@ -26,7 +26,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 pub use config::{BufferSizes, Shortage, SocketConfig};
 pub use offload::Offload;
 pub use receive::{Message, ReceiveBuffers, Received};
-pub use send::SendOutcome;
+pub use send::{SendError, SendOutcome};
 
 use crate::explain;
 

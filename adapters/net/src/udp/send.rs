@@ -1,5 +1,6 @@
 //! What became of a batch, and the loop that sends one whatever the backend.
 
+use std::fmt;
 use std::io;
 
 /// What became of the datagrams of one [`send_batch`](super::UdpSocket::send_batch), counted from
@@ -23,7 +24,7 @@ pub struct SendOutcome {
     /// down, or the machine has lost the socket's own address. A new socket may do better.
     pub unreachable: bool,
     /// Why the last of the `lost` was lost.
-    pub error: Option<io::ErrorKind>,
+    pub error: Option<SendError>,
 }
 
 impl SendOutcome {
@@ -31,6 +32,59 @@ impl SendOutcome {
     #[must_use]
     pub fn done(&self) -> usize {
         self.sent + self.lost
+    }
+
+    /// Datagrams that the system refused for a reason of its own, and that reason: worth a line in
+    /// the log. What the peer's host refused is none.
+    #[must_use]
+    pub fn loss(&self) -> Option<(usize, SendError)> {
+        let error = self.error.filter(|error| error.verdict != Verdict::Refused)?;
+        Some((self.lost, error))
+    }
+}
+
+/// Why the system did not take a datagram. Displayed, it says what to do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SendError {
+    kind: io::ErrorKind,
+    code: Option<i32>,
+    verdict: Verdict,
+}
+
+impl SendError {
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(self) -> io::ErrorKind {
+        self.kind
+    }
+
+    fn advice(self) -> Option<&'static str> {
+        match (self.verdict, self.kind) {
+            (Verdict::TooLarge, _) => Some("lower --mtu"),
+            (Verdict::Crowded, _) => {
+                Some("the queue of the network card is full; a lower --sndwnd sends less at once")
+            }
+            (_, io::ErrorKind::PermissionDenied) => {
+                Some("a firewall on this machine refuses the packets")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<&io::Error> for SendError {
+    fn from(error: &io::Error) -> Self {
+        Self { kind: error.kind(), code: error.raw_os_error(), verdict: Verdict::of(error) }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.code {
+            Some(code) => io::Error::from_raw_os_error(code).fmt(f)?,
+            None => self.kind.fmt(f)?,
+        }
+        self.advice().map_or(Ok(()), |advice| write!(f, ": {advice}"))
     }
 }
 
@@ -79,7 +133,7 @@ pub(super) fn drive(
                     lost_in_a_row += 1;
                     outcome.lost += lost;
                     outcome.unreachable |= no_way;
-                    outcome.error = Some(error.kind());
+                    outcome.error = Some(SendError::from(&error));
                     lost
                 }
             },
@@ -212,7 +266,7 @@ mod tests {
         let (outcome, seen) = send(&[0, libc::ENETUNREACH, libc::ENETUNREACH]);
         let outcome = outcome.unwrap();
         assert_eq!((outcome.sent, outcome.lost, outcome.done()), (1, 4, 5));
-        assert_eq!(outcome.error, Some(io::ErrorKind::NetworkUnreachable));
+        assert_eq!(outcome.error.map(SendError::kind), Some(io::ErrorKind::NetworkUnreachable));
         assert!(outcome.unreachable);
         assert_eq!(seen, [45]);
     }
@@ -236,6 +290,26 @@ mod tests {
         });
         assert_eq!(outcome.unwrap().lost, 44);
         assert_eq!(calls, 2 * (MOST_IN_A_ROW + 1), "twice each");
+    }
+
+    #[test]
+    fn a_loss_says_what_to_do_about_it() {
+        for (code, advice) in [
+            (libc::EPERM, ": a firewall on this machine refuses the packets"),
+            (libc::EMSGSIZE, ": lower --mtu"),
+            (libc::ENOBUFS, "--sndwnd sends less at once"),
+            (libc::ENETUNREACH, ")"),
+        ] {
+            let (lost, error) = send(&[code; 9]).0.unwrap().loss().unwrap();
+            assert!(lost > 0);
+            let text = error.to_string();
+            assert!(text.contains(&format!("(os error {code})")), "{text}");
+            assert!(text.ends_with(advice), "{text}");
+        }
+        // What the peer's host says is told elsewhere.
+        let refused = send(&[libc::ECONNREFUSED, libc::ECONNREFUSED]).0.unwrap();
+        assert_eq!((refused.lost, refused.loss()), (1, None));
+        assert_eq!(send(&[]).0.unwrap().loss(), None);
     }
 
     #[test]
