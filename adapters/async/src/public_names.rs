@@ -66,7 +66,8 @@ macro_rules! public_names {
                 $crate::Server::bind(&$runtime::default(), settings).map(Self)
             }
 
-            /// The next stream that a client opened.
+            /// The next stream that a client opened, from each session in turn. Any number of
+            /// tasks may wait at once, and any of them may give up.
             ///
             /// # Errors
             /// When the runtime that the server was bound on has ended.

@@ -18,6 +18,9 @@ const PIECE: usize = 16_384;
 const TURN: usize = 8;
 /// How often a connection is looked at that may not be read.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often one is looked at that has ended its direction. It breaks when the system's probes, one
+/// every 15 s, find that nobody is there any more.
+const LOOK_BEHIND_END: Duration = Duration::from_secs(15);
 
 /// Moves bytes between a TCP connection and a stream until both directions have ended; the rules
 /// of their ends are those of [`Rules`]. Bytes are read straight into the memory they are sent from,
@@ -29,8 +32,8 @@ pub struct Relay<R: Runtime> {
     tcp: R::Bytes,
     timer: R::Timer,
     rules: Rules,
-    /// While the stream has no room for what the connection says: when to look whether that still
-    /// stands. Nobody else would notice, as reading waits.
+    /// While the stream has no room for what the connection says, and once that has ended: when to
+    /// look whether the connection still stands. Nobody else would notice, as nothing is read.
     look_at: Option<Instant>,
 }
 
@@ -51,8 +54,7 @@ impl<R: Runtime> Relay<R> {
     fn outward(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<io::Result<()>> {
         for _ in 0..TURN {
             if !self.rules.is_open(Direction::TcpToStream) {
-                self.look_at = None;
-                return Poll::Pending;
+                return self.look(now, LOOK_BEHIND_END);
             }
             let tcp = &mut self.tcp;
             let mut inner = Context::from_waker(cx.waker());
@@ -63,7 +65,7 @@ impl<R: Runtime> Relay<R> {
                 }
             });
             if read.is_pending() {
-                return self.look(now);
+                return self.look(now, LOOK);
             }
             self.look_at = None;
             match read {
@@ -86,16 +88,16 @@ impl<R: Runtime> Relay<R> {
         Poll::Ready(Ok(()))
     }
 
-    /// The stream takes nothing: ready when the connection broke meanwhile. One that has ended in
-    /// peace has still to be read.
-    fn look(&mut self, now: Instant) -> Poll<io::Result<()>> {
+    /// The stream takes nothing (more): ready when the connection broke meanwhile. One that has ended
+    /// in peace has still to be read, or waits for an answer.
+    fn look(&mut self, now: Instant, pause: Duration) -> Poll<io::Result<()>> {
         if self.look_at.is_some_and(|at| at <= now) {
             self.look_at = None;
             if let Err(error) = self.tcp.is_sending() {
                 return Poll::Ready(Err(error));
             }
         }
-        self.look_at.get_or_insert(now + LOOK);
+        self.look_at.get_or_insert(now + pause);
         Poll::Pending
     }
 

@@ -1,9 +1,10 @@
 //! The accepting end.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use kcptun_net::{SocketConfig, UdpSocket};
 use kcptun_tunnel::crypt::PacketCipher;
@@ -13,7 +14,7 @@ use crate::clock::seed;
 use crate::driver::Driver;
 use crate::report;
 use crate::runtime::Runtime;
-use crate::shared::Shared;
+use crate::shared::{Acceptor, Shared, State};
 use crate::stats::{SessionLimits, Sessions};
 use crate::stream::Stream;
 
@@ -69,29 +70,31 @@ impl Server {
         Ok(Self { shared, local })
     }
 
-    /// The next stream that a client opened. A socket that fails is tried again for ever.
+    /// The next stream that a client opened, from each session in turn. Any number of tasks may
+    /// wait at once, and any of them may give up. A socket that fails is tried again for ever.
     ///
     /// # Errors
     /// When the runtime that the server was bound on has ended.
     pub async fn accept(&self) -> io::Result<Stream> {
-        std::future::poll_fn(|cx| self.poll_accept(cx)).await
+        let mut waiting = Waiting { server: self, number: None };
+        poll_fn(|cx| waiting.poll(cx)).await
     }
 
-    /// As [`accept`](Self::accept).
+    /// As [`accept`](Self::accept), for one task: of several, only the one that called last is
+    /// woken.
     ///
     /// # Errors
     /// As [`accept`](Self::accept).
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        let mut state = self.shared.lock();
-        match state.poll_accept(cx) {
-            Poll::Ready(Some((key, id))) => {
-                let remote = state.endpoint.remote(key).unwrap_or(self.local);
-                drop(state);
-                Poll::Ready(Ok(Stream::new(self.shared.clone(), key, id, remote, None)))
-            }
-            Poll::Ready(None) => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
-            Poll::Pending => Poll::Pending,
-        }
+        self.poll(cx, &mut self.shared.lock(), Acceptor::default())
+    }
+
+    fn poll(&self, cx: &Context<'_>, state: &mut State, who: Acceptor) -> Poll<io::Result<Stream>> {
+        let Some((key, id)) = ready!(state.poll_accept(cx, who)) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let remote = state.endpoint.remote(key).unwrap_or(self.local);
+        Poll::Ready(Ok(Stream::new(self.shared.clone(), key, id, remote, None)))
     }
 
     /// Where the server listens.
@@ -112,6 +115,29 @@ impl Server {
         let mut sessions = Sessions::default();
         sessions.add(&self.shared.lock(), limits);
         sessions
+    }
+}
+
+/// A task that waits for a stream.
+struct Waiting<'s> {
+    server: &'s Server,
+    /// By which it is known; `None` before it has asked.
+    number: Option<Acceptor>,
+}
+
+impl Waiting<'_> {
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<io::Result<Stream>> {
+        let mut state = self.server.shared.lock();
+        let number = *self.number.get_or_insert_with(|| state.new_acceptor());
+        self.server.poll(cx, &mut state, number)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.server.shared.lock().dismiss(number);
+        }
     }
 }
 

@@ -24,12 +24,19 @@ pub(crate) struct State {
     streams: HashMap<(ConnectionKey, StreamId), Wakers>,
     /// Connections with streams that were not accepted yet.
     incoming: VecDeque<ConnectionKey>,
-    acceptor: Option<Waker>,
+    /// Tasks that wait for such a stream.
+    acceptors: Vec<(Acceptor, Waker)>,
+    next_acceptor: u64,
     /// The driver has ended, or is to end.
     pub(crate) is_closed: bool,
     /// No stream can be opened any more: the driver ends once what is left has been delivered.
     pub(crate) is_orphan: bool,
 }
+
+/// By which a task is known that waits for a stream to accept. The default is who keeps no number
+/// of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Acceptor(u64);
 
 /// Who waits for a stream.
 #[derive(Debug, Default)]
@@ -54,7 +61,8 @@ impl Shared {
             driver: None,
             streams: HashMap::new(),
             incoming: VecDeque::new(),
-            acceptor: None,
+            acceptors: Vec::new(),
+            next_acceptor: 0,
             is_closed: false,
             is_orphan: false,
         })))
@@ -119,7 +127,7 @@ impl State {
                 if !self.incoming.contains(&key) {
                     self.incoming.push_back(key);
                 }
-                self.wake_acceptor();
+                self.wake_acceptors();
             }
             Event::Readable(id) | Event::Finished(id) => self.wake_stream(key, id, true, false),
             Event::Writable(id) => self.wake_stream(key, id, false, true),
@@ -138,25 +146,41 @@ impl State {
         }
     }
 
-    /// The next stream that a peer opened.
+    /// One more who will wait for streams, to be [dismissed](Self::dismiss) in the end.
+    pub(crate) fn new_acceptor(&mut self) -> Acceptor {
+        self.next_acceptor += 1;
+        Acceptor(self.next_acceptor)
+    }
+
+    /// Waits no longer.
+    pub(crate) fn dismiss(&mut self, who: Acceptor) {
+        self.acceptors.retain(|(waiting, _)| *waiting != who);
+    }
+
+    /// The next stream that a peer opened: one of each session in turn. All who wait are woken by
+    /// each that comes, as any of them may have been given up.
     pub(crate) fn poll_accept(
         &mut self,
         cx: &Context<'_>,
+        who: Acceptor,
     ) -> Poll<Option<(ConnectionKey, StreamId)>> {
-        while let Some(&key) = self.incoming.front() {
+        while let Some(key) = self.incoming.pop_front() {
             if let Some(id) = self.endpoint.accept(key) {
+                self.incoming.push_back(key);
                 // Room for another, perhaps.
                 if self.endpoint.has_news() {
                     self.wake_driver();
                 }
                 return Poll::Ready(Some((key, id)));
             }
-            self.incoming.pop_front();
         }
         if self.is_closed {
             return Poll::Ready(None);
         }
-        set(&mut self.acceptor, cx);
+        match self.acceptors.iter_mut().find(|(waiting, _)| *waiting == who) {
+            Some((_, waker)) => waker.clone_from(cx.waker()),
+            None => self.acceptors.push((who, cx.waker().clone())),
+        }
         Poll::Pending
     }
 
@@ -164,7 +188,7 @@ impl State {
     pub(crate) fn close(&mut self) {
         self.is_closed = true;
         self.wake_driver();
-        self.wake_acceptor();
+        self.wake_acceptors();
         self.wake_streams(|_| true);
     }
 
@@ -176,10 +200,8 @@ impl State {
         }
     }
 
-    fn wake_acceptor(&mut self) {
-        if let Some(acceptor) = self.acceptor.take() {
-            acceptor.wake();
-        }
+    fn wake_acceptors(&mut self) {
+        self.acceptors.drain(..).for_each(|(_, waker)| waker.wake());
     }
 
     fn wake_stream(&mut self, key: ConnectionKey, id: StreamId, reader: bool, writer: bool) {

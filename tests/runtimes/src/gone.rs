@@ -11,7 +11,7 @@ use kcptun_async::runtime::{Bytes as _, Listener as _};
 use kcptun_async::{Client, Relay, RemoteAddress, Resolve, Runtime};
 
 use crate::support::{
-    Task, client_settings, server, sleep, spawn, stream, tunnel, within, write_all,
+    Task, client_settings, read, server, sleep, spawn, stream, tunnel, within, write_all,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,6 +51,30 @@ pub async fn a_reset_is_noticed_while_nothing_may_be_read<R: Runtime>(runtime: R
     drop(application);
     let end = within(&runtime, 5 * SECOND, relay).await.expect("nobody notices");
     assert_eq!(end.expect_err("it was cut off").kind(), io::ErrorKind::ConnectionReset);
+}
+
+/// An application ends its direction and waits for an answer; then it breaks its connection, while
+/// nothing comes: that is noticed, though there is nothing to read or to write.
+pub async fn a_reset_is_noticed_behind_an_end<R: Runtime>(runtime: R) {
+    let (client, server) = tunnel(&runtime);
+    let (ours, mut theirs) = stream(&client, &server).await;
+    let (tcp, application) = accepted(&runtime).await;
+    let joined = Relay::new(&runtime, ours, tcp, CLOSE_WAIT, false);
+    let relay = spawn(&runtime, joined);
+    write_all(&mut theirs, b"unread bytes make the drop a reset").await.expect("room");
+    application.set_nonblocking(true).expect("an option");
+    while !application.peek(&mut [0]).is_ok_and(|count| count > 0) {
+        sleep(&runtime, SECOND / 100).await;
+    }
+    application.shutdown(std::net::Shutdown::Write).expect("it stands");
+    assert_eq!(read(&mut theirs, &mut [0]).await.expect("its end"), 0);
+
+    drop(application);
+    let end = within(&runtime, 20 * SECOND, relay).await.expect("nobody looks");
+    // On Linux a connection whose other side had ended its direction breaks with EPIPE.
+    let kind = end.expect_err("it was cut off").kind();
+    let reset = [io::ErrorKind::ConnectionReset, io::ErrorKind::BrokenPipe];
+    assert!(reset.contains(&kind), "{kind:?}");
 }
 
 /// A name service that begins to know the server at some time.

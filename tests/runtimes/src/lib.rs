@@ -49,6 +49,8 @@ macro_rules! suite {
             streams_outlive_their_client,
             the_last_words_of_a_client_arrive,
             waiting_for_a_stream_may_be_given_up,
+            one_of_two_who_accept_may_give_up,
+            streams_are_accepted_from_each_session_in_turn,
             a_server_that_goes_resets_its_streams,
             a_refusal_resets_streams,
         });
@@ -56,14 +58,18 @@ macro_rules! suite {
             tcp_is_carried,
             #[cfg(unix)]
             unix_sockets_are_carried,
+            #[cfg(unix)]
+            unix_sockets_are_named_by_their_paths,
             a_target_that_is_not_there_ends_the_connection,
             a_target_that_resets_ends_the_connection,
             a_download_that_is_reset_ends_at_the_target,
             a_refusal_by_the_target_ends_an_upload,
             an_answer_outlasts_closewait,
+            an_upload_that_is_given_up_does_not_look_whole,
         });
         $crate::suite!($platform: gone {
             a_reset_is_noticed_while_nothing_may_be_read,
+            a_reset_is_noticed_behind_an_end,
             who_waits_for_a_session_may_go,
         });
         $crate::suite!($platform: sockets {
@@ -78,6 +84,7 @@ macro_rules! suite {
             a_socket_that_fails_is_replaced,
             a_server_s_socket_that_fails_for_a_while_recovers,
             a_session_dies_while_its_socket_is_full,
+            packets_that_are_refused_here_are_told_of_once,
             an_expired_session_serves_while_it_cannot_be_replaced,
             a_resolver_that_panics_is_asked_again,
             a_literal_target_is_not_looked_up,

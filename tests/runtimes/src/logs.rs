@@ -16,11 +16,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// What this thread logs.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
     /// Takes lines down from now on, until the guard goes.
-    fn take_down() -> (Self, impl Drop) {
+    pub(crate) fn take_down() -> (Self, impl Drop) {
         let lines = Self::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false);
@@ -28,7 +28,7 @@ impl Lines {
     }
 
     /// Lines with `part` in them.
-    fn with(&self, part: &str) -> Vec<String> {
+    pub(crate) fn with(&self, part: &str) -> Vec<String> {
         let text = String::from_utf8(self.0.lock().expect("no panic").clone()).expect("UTF-8");
         text.lines().filter(|line| line.contains(part)).map(str::to_owned).collect()
     }

@@ -8,6 +8,8 @@ use std::pin::pin;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use kcptun_async::runtime::Bytes as _;
 use kcptun_async::runtime::Listener as _;
 use kcptun_async::{Client, Relay, Runtime, Server, TargetAddress};
 
@@ -48,6 +50,22 @@ pub async fn unix_sockets_are_carried<R: Runtime>(runtime: R) {
         join(&runtime, answering).await.expect("a question");
     })
     .await;
+}
+
+/// Unix sockets have the same names in the log whatever the runtime, and the file of a listener goes
+/// with it.
+#[cfg(unix)]
+pub async fn unix_sockets_are_named_by_their_paths<R: Runtime>(runtime: R) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("listen").display().to_string();
+    let listener = kcptun_net::tcp::listen(&path.parse().expect("a path"));
+    let listener = runtime.listener(listener.expect("a free path")).expect("a listener");
+    let near = runtime.connect(path.parse().expect("a path")).await.expect("it listens");
+    let far = listener.accept().await.expect("a connection");
+    assert_eq!((listener.local(), near.peer()), (path.clone(), path.clone()));
+    assert_eq!(far.peer(), "@");
+    drop(listener);
+    assert!(!std::path::Path::new(&path).exists(), "the file is left behind");
 }
 
 /// A connection whose target is not there ends without a byte.
@@ -203,6 +221,41 @@ pub async fn an_answer_outlasts_closewait<R: Runtime>(runtime: R) {
         assert!(answer == all, "{} bytes", answer.len());
     })
     .await;
+}
+
+/// The target has said all it had to say, the client pauses in the midst of its upload until its
+/// time is up: the target sees that the upload was cut short, also behind bytes that it has yet to
+/// read.
+pub async fn an_upload_that_is_given_up_does_not_look_whole<R: Runtime>(runtime: R) {
+    const CLOSE_WAIT: Duration = Duration::from_secs(1);
+    for sent in [1_000, 200_000] {
+        let target = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let to = target.local_addr().expect("an address").to_string();
+        let (tell, told) = std::sync::mpsc::channel::<()>();
+        let receiving = thread::spawn(move || {
+            let mut connection = target.accept()?.0;
+            // Else the end waits for the first byte.
+            connection.read_exact(&mut [0; 10])?;
+            connection.shutdown(Shutdown::Write)?;
+            thread::sleep(3 * CLOSE_WAIT);
+            let received = connection.read_to_end(&mut Vec::new());
+            drop(tell);
+            received
+        });
+        carry_with(&runtime, CLOSE_WAIT, "127.0.0.1:0", &to, |local| async {
+            let asking = thread::spawn(move || {
+                let mut connection = TcpStream::connect(local)?;
+                connection.write_all(&pattern(1, sent))?;
+                // The rest never comes.
+                io::Result::Ok((told.recv().is_err(), connection))
+            });
+            let received = join(&runtime, receiving).await;
+            join(&runtime, asking).await.expect("a connection");
+            let error = received.expect_err("the upload was cut short");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "{error}");
+        })
+        .await;
+    }
 }
 
 /// What the target says before it has heard a byte.

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -164,6 +165,60 @@ pub async fn waiting_for_a_stream_may_be_given_up<R: Runtime>(runtime: R) {
     write_all(&mut ours, b"still here").await.expect("room");
     drop(ours);
     assert_eq!(read_to_end(&mut theirs).await.expect("the stream lives"), b"still here");
+}
+
+/// Two tasks wait for a stream. Whichever gives up, a stream that comes wakes the other.
+pub async fn one_of_two_who_accept_may_give_up<R: Runtime>(runtime: R) {
+    for later_gives_up in [true, false] {
+        let (client, server) = tunnel(&runtime);
+        let server = Arc::new(server);
+        let accept = |patience| {
+            let (runtime, server) = (runtime.clone(), Arc::clone(&server));
+            // Tasks of their own: what wakes one does not wake the other.
+            spawn(&runtime.clone(), async move {
+                let accepted = within(&runtime, patience, server.accept()).await;
+                accepted.is_some_and(|stream| stream.is_ok())
+            })
+        };
+        let [first, second] =
+            if later_gives_up { [20 * SECOND, SECOND] } else { [SECOND, 20 * SECOND] };
+        let first = accept(first);
+        sleep(&runtime, SECOND / 10).await;
+        let second = accept(second);
+        let (given_up, waiting) = if later_gives_up { (second, first) } else { (first, second) };
+        assert!(!given_up.await, "nobody came");
+
+        let mut ours = client.open().await.expect("a stream");
+        write_all(&mut ours, b"!").await.expect("a first byte");
+        assert!(within(&runtime, 3 * SECOND, waiting).await.expect("nobody woke it"));
+    }
+}
+
+/// A session that opens streams without end keeps nobody from a stream of another one.
+pub async fn streams_are_accepted_from_each_session_in_turn<R: Runtime>(runtime: R) {
+    const MANY: usize = 20;
+    let (busy, server) = tunnel(&runtime);
+    let modest = client_of(&runtime, server.local_addr());
+    let (mut ours, mut remotes) = (Vec::new(), Vec::new());
+    for (client, count) in [(&busy, MANY), (&modest, 2)] {
+        for _ in 0..count {
+            let mut stream = client.open().await.expect("a stream");
+            write_all(&mut stream, b"!").await.expect("a first byte");
+            ours.push(stream);
+        }
+        let begin = Instant::now();
+        while server.stats().sessions.mux.incoming < ours.len() as u64 {
+            assert!(begin.elapsed() < 5 * SECOND, "{:?}", server.stats().sessions.mux);
+            sleep(&runtime, SECOND / 100).await;
+        }
+    }
+    for _ in 0..ours.len() {
+        let stream = server.accept().await.expect("the stream's other end");
+        remotes.push(stream.remote());
+    }
+    let last = remotes[MANY - 1];
+    assert!(remotes[..4].iter().filter(|&&one| one == last).count() == 2, "{remotes:?}");
+    assert!(remotes[..4].iter().filter(|&&one| one != last).count() == 2, "{remotes:?}");
 }
 
 /// Whoever holds a stream of a server that is dropped is told.

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use kcptun_async::runtime::{Runtime, Udp};
 use kcptun_async::target::addresses_to_dial;
 use kcptun_async::{Client, RemoteAddress, Resolve, TargetAddress};
-use kcptun_net::{ReceiveBuffers, Received, SendOutcome, UdpSocket};
+use kcptun_net::{ReceiveBuffers, Received, SendError, SendOutcome, UdpSocket};
 
+use crate::logs::Lines;
 use crate::sessions::{ask, bind_again};
 use crate::support::{
     client_of, client_settings, server, server_at, sleep, spawn, stream, with_echo, within,
@@ -33,12 +34,14 @@ struct Faulty<R: Runtime> {
     lookups: Arc<AtomicU32>,
 }
 
-/// One socket: whether receiving fails, and how often that was tried; and whether it takes nothing.
+/// One socket: whether receiving fails, and how often that was tried; whether it takes nothing; and
+/// whether a firewall refuses what it sends.
 #[derive(Default)]
 struct Fault {
     is_on: AtomicBool,
     attempts: AtomicU32,
     is_full: AtomicBool,
+    is_forbidden: AtomicBool,
 }
 
 impl<R: Runtime> Faulty<R> {
@@ -133,6 +136,12 @@ impl<U: Udp> Udp for FaultyUdp<U> {
         if self.fault.is_full.load(Ordering::Relaxed) {
             return Poll::Pending;
         }
+        if self.fault.is_forbidden.load(Ordering::Relaxed) {
+            let mut outcome = SendOutcome::default();
+            outcome.lost = bytes.len().div_ceil(stride);
+            outcome.error = Some(SendError::from(&io::ErrorKind::PermissionDenied.into()));
+            return Poll::Ready(Ok(outcome));
+        }
         self.udp.poll_send(cx, bytes, stride, to)
     }
 
@@ -202,6 +211,29 @@ pub async fn a_session_dies_while_its_socket_is_full<R: Runtime>(runtime: R) {
     let end = within(&runtime, 6 * SECOND, reading).await.expect("nobody looks");
     assert_eq!(end.expect_err("it is dead").kind(), io::ErrorKind::ConnectionReset);
     drop(theirs);
+}
+
+/// Packets that a firewall of this machine refuses, which nothing else shows, are told of once, with
+/// what is to be done.
+pub async fn packets_that_are_refused_here_are_told_of_once<R: Runtime>(runtime: R) {
+    let (lines, _guard) = Lines::take_down();
+    let faulty = Faulty::new(&runtime);
+    let server = server(&runtime);
+    let client = client_of(&faulty, server.local_addr());
+    let (mut ours, _theirs) = stream(&client, &server).await;
+    faulty.last().is_forbidden.store(true, Ordering::Relaxed);
+    let told = || lines.with("a firewall on this machine refuses the packets");
+    let begin = Instant::now();
+    while told().is_empty() || begin.elapsed() < SECOND {
+        write_all(&mut ours, b"it stays here").await.expect("room");
+        sleep(&runtime, Duration::from_millis(50)).await;
+        assert!(begin.elapsed() < 5 * SECOND, "nothing is said");
+    }
+    let told = told();
+    assert!(told.len() == 1 && told[0].contains(" WARN "), "{told:?}");
+    assert!(told[0].contains("udp socket: "), "{told:?}");
+    // Else the last words wait for their time.
+    faulty.last().is_forbidden.store(false, Ordering::Relaxed);
 }
 
 /// A session is old enough to be replaced, but there are no descriptors for another: it serves on,
