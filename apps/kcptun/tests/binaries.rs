@@ -191,6 +191,18 @@ fn a_server_starts_and_ends_by_a_signal() {
     }
 }
 
+/// The start-up line has the address as given, as the original's; the next one that of the socket.
+#[cfg(unix)]
+#[test]
+fn a_server_tells_the_port_that_the_system_chose() {
+    let server = Running::start(SERVER, &["-l", "127.0.0.1:0", "-key", "k"], "Listening on: ");
+    assert_eq!(value(&server.lines, "listening on: "), "127.0.0.1:0");
+    let bound = value(&server.lines, "Listening on: ");
+    let port = bound.strip_prefix("127.0.0.1:").and_then(|rest| rest.strip_suffix("/udp"));
+    assert_ne!(port.expect(bound).parse::<u16>().expect(bound), 0);
+    server.stop("TERM");
+}
+
 #[cfg(unix)]
 #[test]
 fn the_log_file_gets_what_happens_after_the_start_too() {

@@ -7,7 +7,8 @@ use std::net::SocketAddr;
 
 use super::{AddressError, LOCAL_V4, LOCAL_V6, resolve_to_bind, resolve_to_reach, split_host_port};
 
-/// One or more consecutive ports, 1 to 65,535.
+/// One or more consecutive ports, 1 to 65,535; or port 0 alone, in a [`BindAddress`]: the system
+/// chooses one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortRange {
     first: u16,
@@ -20,7 +21,7 @@ impl PortRange {
     /// # Errors
     /// [`AddressError::PortRange`] when `first` is 0 or above `last`.
     pub fn new(first: u16, last: u16) -> Result<Self, AddressError> {
-        Self::checked(first.into(), last.into())
+        Self::checked(first.into(), Some(last.into()))
     }
 
     /// Lowest port.
@@ -54,11 +55,27 @@ impl PortRange {
         self.first + u16::try_from(offset).unwrap_or(0)
     }
 
-    fn checked(min: u32, max: u32) -> Result<Self, AddressError> {
+    /// Whether this is port 0, for which the system chooses one.
+    #[must_use]
+    pub fn is_system_chosen(self) -> bool {
+        self.first == 0
+    }
+
+    /// The ports of a peer.
+    fn checked(min: u32, max: Option<u32>) -> Result<Self, AddressError> {
+        let max = max.unwrap_or(min);
         let out_of_range = AddressError::PortRange { min, max };
         match (u16::try_from(min), u16::try_from(max)) {
             (Ok(first), Ok(last)) if first != 0 && first <= last => Ok(Self { first, last }),
             _ => Err(out_of_range),
+        }
+    }
+
+    /// The ports of this machine, among which 0 stands for any.
+    fn checked_to_bind(min: u32, max: Option<u32>) -> Result<Self, AddressError> {
+        match (min, max) {
+            (0, None) => Ok(Self { first: 0, last: 0 }),
+            _ => Self::checked(min, max),
         }
     }
 }
@@ -99,7 +116,7 @@ impl FromStr for RemoteAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        text.parse().map(Self)
+        MultiPort::parse(text, PortRange::checked).map(Self)
     }
 }
 
@@ -110,7 +127,8 @@ impl fmt::Display for RemoteAddress {
 }
 
 /// Where a server waits for datagrams: `--listen`. Same grammar as [`RemoteAddress`]; no host
-/// means every address of both families.
+/// means every address of both families. Port 0, but not a range with it, lets the system choose
+/// (kcptun 20210624; later versions refuse it).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct BindAddress(MultiPort);
 
@@ -141,7 +159,7 @@ impl FromStr for BindAddress {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        text.parse().map(Self)
+        MultiPort::parse(text, PortRange::checked_to_bind).map(Self)
     }
 }
 
@@ -158,30 +176,31 @@ struct MultiPort {
     ports: PortRange,
 }
 
-impl FromStr for MultiPort {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+impl MultiPort {
+    /// Reads an address whose ports, the first and the last if there is one, pass `check`.
+    fn parse(
+        text: &str,
+        check: fn(u32, Option<u32>) -> Result<PortRange, AddressError>,
+    ) -> Result<Self, AddressError> {
         // The original's pattern, `(.*)\:([0-9]{1,5})-?([0-9]{1,5})?`, never crosses a line end.
         let (colon, min, max) = text
             .split('\n')
             .find_map(find_ports)
             .ok_or_else(|| AddressError::Malformed(text.into()))?;
-        let ports = PortRange::checked(min, max)?;
+        let ports = check(min, max)?;
         let (host, _) =
             split_host_port(colon).ok_or_else(|| AddressError::Brackets(text.into()))?;
         Ok(Self { text: text.into(), host: host.into(), ports })
     }
 }
 
-/// The text up to and with the last colon before a digit, and the two port numbers behind it.
-fn find_ports(line: &str) -> Option<(&str, u32, u32)> {
+/// The text up to and with the last colon before a digit, and the port numbers behind it.
+fn find_ports(line: &str) -> Option<(&str, u32, Option<u32>)> {
     let bytes = line.as_bytes();
     let colon = bytes.windows(2).rposition(|w| w[0] == b':' && w[1].is_ascii_digit())?;
     let (min, rest) = leading_number(&bytes[colon + 1..])?;
     let rest = rest.strip_prefix(b"-").unwrap_or(rest);
-    let max = leading_number(rest).map_or(min, |(max, _)| max);
-    Some((&line[..=colon], min, max))
+    Some((&line[..=colon], min, leading_number(rest).map(|(max, _)| max)))
 }
 
 /// One to five leading digits as a number, and what follows them.
@@ -250,6 +269,20 @@ mod tests {
         for text in ["::1:3000", "a:b:3000", "[::1:3000", "[::1]x:3000", "http://host:80"] {
             assert!(refused(text).contains("brackets"), "{text}");
         }
+    }
+
+    #[test]
+    fn port_0_is_one_to_listen_on_and_never_to_send_to() {
+        for text in [":0", "127.0.0.1:0", "[::1]:0", "host:0-", "host:00000"] {
+            let ports = text.parse::<BindAddress>().unwrap().ports();
+            assert!(ports.is_system_chosen(), "{text}");
+            assert_eq!((ports.count(), ports.iter().next(), ports.pick(7)), (1, Some(0), 0));
+            assert!(text.parse::<RemoteAddress>().is_err(), "{text}");
+        }
+        for text in ["host:0-0", "host:0-5", "host:5-0", "host:000000"] {
+            assert!(text.parse::<BindAddress>().is_err(), "{text}");
+        }
+        assert!(!":1".parse::<BindAddress>().unwrap().ports().is_system_chosen());
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::values::Values;
 /// Where `--pprof` answers when no address is given: the port is the original's. It binds all
 /// addresses; here nobody outside this machine is let in unasked.
 const PPROF: &str = "127.0.0.1:6060";
+const ONE_PORT: &str = "one port, not a range";
 
 /// An address in any of the forms that kcptun writes.
 pub(super) fn address<A>(values: &mut Values, name: &str) -> Option<A>
@@ -26,6 +27,18 @@ where
             None
         }
     }
+}
+
+/// `--listen` of a server with so many shards. Those share the port, so they have to know it.
+pub(super) fn bind(values: &mut Values, shards: u16) -> Option<BindAddress> {
+    let bind: BindAddress = address(values, "listen")?;
+    if shards > 1 && bind.ports().is_system_chosen() {
+        let name = values.called("shards");
+        let why = format!("with {name} {shards} the port has to be named, as all shards share it");
+        values.problem("listen", &why);
+        return None;
+    }
+    Some(bind)
 }
 
 /// `--localaddr`.
@@ -73,7 +86,7 @@ fn http(values: &mut Values, name: &str) -> Option<BindAddress> {
     let address: BindAddress = address(values, name)?;
     if address.ports().count() > 1 {
         let allowed = values.allowed(name);
-        values.problem(name, &format_args!("one port, not a range; allowed: {allowed}"));
+        values.problem(name, &format_args!("{ONE_PORT}; allowed: {allowed}"));
         return None;
     }
     Some(address)
@@ -101,8 +114,16 @@ fn fault(error: &AddressError) -> String {
         }
         AddressError::PortRange { .. } => "ports are 1 to 65535".to_owned(),
         AddressError::Brackets(_) => "an IPv6 address needs brackets, as in [::1]:3000".to_owned(),
+        AddressError::Port(text) if has_range(text) => ONE_PORT.to_owned(),
         AddressError::Port(_) => "ports are 0 to 65535".to_owned(),
         AddressError::Empty => "empty".to_owned(),
         other => other.to_string(),
     }
+}
+
+/// Whether an address ends in two numbers, as one with a range of ports.
+fn has_range(text: &str) -> bool {
+    let port = text.rsplit_once(':').map_or("", |(_, port)| port);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    port.split_once('-').is_some_and(|(first, last)| is_number(first) && is_number(last))
 }

@@ -37,9 +37,9 @@ pub(crate) fn client(values: &mut Values) -> Option<ClientConfig> {
 }
 
 pub(crate) fn server(values: &mut Values) -> Option<ServerConfig> {
-    let listen = addresses::address(values, "listen");
-    let target = addresses::target(values);
     let shards = operation::shards(values);
+    let listen = addresses::bind(values, shards);
+    let target = addresses::target(values);
     let common = common(values);
     Some(ServerConfig { listen: listen?, target: target?, shards, common })
 }

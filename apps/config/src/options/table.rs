@@ -69,7 +69,8 @@ pub(super) static OPTIONS: &[OptionSpec] = &[
         alias: Some("l"),
         client: None,
         help: "receive UDP packets here; a range of ports is received on all of them",
-        allowed: "host:port, :port for all addresses, or either with first-last as port",
+        allowed: "host:port, :port for all addresses, or either with first-last as port; \
+                  port 0: one that the system chooses",
         ..text("listen", Group::Addresses, "ADDRESS", ":29900")
     },
     OptionSpec {
@@ -87,8 +88,8 @@ pub(super) static OPTIONS: &[OptionSpec] = &[
     },
     OptionSpec {
         help: "cipher",
-        allowed: "aes, aes-128, aes-128-gcm, aes-192, salsa20, blowfish, twofish, cast5, 3des, tea, xtea, xor, \
-                  sm4, none, null",
+        allowed: "aes, aes-128, aes-128-gcm, aes-192, salsa20, blowfish, twofish, cast5, 3des, \
+                  tea, xtea, xor, sm4, none, null",
         ..text("crypt", Group::MustMatch, "NAME", "aes")
     },
     OptionSpec { help: "do not compress", ..boolean("nocomp", Group::MustMatch) },

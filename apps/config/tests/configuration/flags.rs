@@ -359,6 +359,8 @@ fn a_bad_address_is_named_once_with_the_forms_allowed() {
     let remote = "host:port or host:first-last";
     for (line, problem, allowed) in [
         ("-l :70000", "--localaddr :70000: ports are 0 to 65535", local),
+        ("-l 127.0.0.1:5-6", "--localaddr 127.0.0.1:5-6: one port, not a range", local),
+        ("-l :5-x", "--localaddr :5-x: ports are 0 to 65535", local),
         ("-l=", "--localaddr \"\": empty", local),
         ("-r vps", "--remoteaddr vps: no port in it", remote),
         ("-r vps:0", "--remoteaddr vps:0: ports are 1 to 65535", remote),
@@ -380,6 +382,19 @@ fn ports_may_be_a_range() {
     assert_eq!((remote.host(), remote.ports().first(), remote.ports().last()), ("vps", 3000, 4000));
     let listen = server("-l :3000-3002").unwrap().config.listen;
     assert!(listen.ports().iter().eq(3000..=3002));
+}
+
+/// As kcptun 20210624 has it; shards could not find each other's port.
+#[test]
+fn the_system_may_choose_the_port_of_a_server() {
+    assert!(server("-l 127.0.0.1:0").unwrap().config.listen.ports().is_system_chosen());
+    assert!(server("-l :0 --shards 1").is_ok() && server("-l :5 --shards 2").is_ok());
+    let problem = |line: &str| server(line).unwrap_err().to_string();
+    assert_eq!(
+        problem("-l :0 --shards 2"),
+        "--listen :0: with --shards 2 the port has to be named, as all shards share it"
+    );
+    assert!(problem("-l :0-5").starts_with("--listen :0-5: ports are 1 to 65535; "));
 }
 
 #[test]
