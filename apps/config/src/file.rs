@@ -88,16 +88,30 @@ impl ConfigFile {
                     self.entries.push(Entry { spec, text, place: member.place });
                 }
                 Ok(None) => {}
-                Err(why) => {
-                    let (name, place) = (&self.name, member.place);
-                    self.problems.push(Problem::new(format!("{name}:{place}: {key}: {why}")));
-                }
+                Err(why) => self.unread(spec, key, member, &why),
             }
         }
         if !unknown.is_empty() {
             let noun = if unknown.len() == 1 { "key" } else { "keys" };
             self.warn(&format!("unknown {noun}, ignored: {}", unknown.join(", ")));
         }
+    }
+
+    /// Notes that a value is none for its option. That of the key is not shown.
+    fn unread(&mut self, spec: &OptionSpec, key: &str, member: &Member<'_>, why: &str) {
+        let (name, place) = (&self.name, member.place);
+        let mut text = format!("{name}:{place}: {key}");
+        if spec.name != "key" {
+            text.push(' ');
+            text.push_str(&shown(member.value));
+        }
+        text.push_str(": ");
+        text.push_str(why);
+        if !spec.allowed.is_empty() {
+            text.push_str("; allowed: ");
+            text.push_str(spec.allowed);
+        }
+        self.problems.push(Problem::new(text));
     }
 
     fn problem(&mut self, why: &str) {
@@ -192,7 +206,7 @@ fn needed(kind: Kind) -> &'static str {
     }
 }
 
-/// What a value of the wrong type is; its text may be a secret.
+/// What a value of the wrong type is.
 fn described(json: &str) -> &'static str {
     match json.as_bytes().first() {
         Some(b'"') => "text in quotes",

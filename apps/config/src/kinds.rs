@@ -38,7 +38,7 @@ pub struct Crypt {
 }
 
 impl Crypt {
-    /// The names this program knows: those of kcptun 20230214.
+    /// The names this program knows: those of kcptun 2025.
     pub const NAMES: [&'static str; 15] = [
         "aes",
         "aes-128",

@@ -162,33 +162,33 @@ fn a_value_of_another_type_is_an_error_with_its_place() {
     for (text, problem) in [
         (
             "{\n \"mtu\": \"1350\"}",
-            "2:9: mtu: a whole number without quotes is needed here, not text in quotes",
+            "2:9: mtu \"1350\": a whole number without quotes is needed here, not text in quotes; allowed: 50 to 1500 bytes",
         ),
         (
             "{\"mtu\": 1350.0}",
-            "1:9: mtu: a whole number without quotes is needed here, not a number with a fraction or an exponent",
+            "1:9: mtu 1350.0: a whole number without quotes is needed here, not a number with a fraction or an exponent; allowed: 50 to 1500 bytes",
         ),
         (
-            "{\"mtu\": 1e3}",
-            "1:9: mtu: a whole number without quotes is needed here, not a number with a fraction or an exponent",
+            "{\"conn\": 1e3}",
+            "1:10: conn 1e3: a whole number without quotes is needed here, not a number with a fraction or an exponent; allowed: 1 to 65535",
         ),
         (
             "{\"mtu\": true}",
-            "1:9: mtu: a whole number without quotes is needed here, not true or false",
+            "1:9: mtu true: a whole number without quotes is needed here, not true or false; allowed: 50 to 1500 bytes",
         ),
-        ("{\"crypt\":\r\n\t7}", "2:2: crypt: text in quotes is needed here, not a number"),
+        ("{\"log\":\r\n\t7}", "2:2: log 7: text in quotes is needed here, not a number"),
         ("{\"key\": [\"secret\"]}", "1:9: key: text in quotes is needed here, not a list"),
         (
             "{\"NoComp\": \"true\"}",
-            "1:12: nocomp: true or false without quotes is needed here, not text in quotes",
+            "1:12: nocomp \"true\": true or false without quotes is needed here, not text in quotes",
         ),
         (
             "{\"nocomp\": 1}",
-            "1:12: nocomp: true or false without quotes is needed here, not a number",
+            "1:12: nocomp 1: true or false without quotes is needed here, not a number",
         ),
         (
-            "{\"pprof\": {}}",
-            "1:11: pprof: true or false without quotes, or text in quotes is needed here, not an object",
+            "{\"pprof\": {\n}}",
+            "1:11: pprof {\\n}: true or false without quotes, or text in quotes is needed here, not an object; allowed: true, false, host:port, or :port for all addresses",
         ),
     ] {
         assert_eq!(refused("", text), [format!("FILE:{problem}")], "{text}");
@@ -232,7 +232,7 @@ fn problems_of_flags_and_file_come_together() {
         problems,
         [
             "-zzz: no such option; kcptun-client -h lists them",
-            "FILE:1:35: nc: a whole number without quotes is needed here, not true or false",
+            "FILE:1:35: nc false: a whole number without quotes is needed here, not true or false; allowed: 0 or 1",
             "--mtu x: not a whole number; allowed: 50 to 1500 bytes",
             "--conn 0: allowed: 1 to 65535",
             "FILE:1:26: smuxver 9: allowed: 1 or 2",
@@ -358,7 +358,7 @@ fn routers_have_two_keys_more() {
     assert_eq!(run("{}"), Some((1 << 20, false)));
     for (text, complaint) in [
         (r#"{"mem": "4X"}"#, ":1:9: mem 4X: allowed: bytes, or a number with K, M or G, as in 8M"),
-        (r#"{"lock": "yes"}"#, ":1:10: lock: true or false without quotes is needed here"),
+        (r#"{"lock": "yes"}"#, ":1:10: lock \"yes\": true or false without quotes is needed here"),
     ] {
         let said = parse(text).unwrap_err();
         assert!(said.contains(complaint), "{said}");

@@ -49,7 +49,7 @@ fn values(name: &str) -> BoxedStrategy<(Value, String)> {
         "pprof" => prop_oneof![switch(), word("[a-z]{1,9}:[1-9][0-9]{0,3}")].boxed(),
         "key" => word("\\PC{0,20}"),
         "log" | "snmplog" => word("[ -~]{0,20}"),
-        "crypt" => word("aes|aes-192|3des|none|null|whatever"),
+        "crypt" => word("aes|aes-128-gcm|aes-192|3des|none|null|whatever"),
         "mode" => word("normal|fast|fast2|fast3|manual|whatever"),
         "QPP" => Just((false.into(), "false".to_owned())).boxed(),
         "nocomp" | "acknodelay" | "quiet" | "tcp" => switch(),
