@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use kcptun_async::{Client, Runtime, Server, SessionLimits, Sessions, TunnelStats};
 use kcptun_status::Tunnel;
+pub use kcptun_tunnel::Summary;
 use proto_base::Instant;
-
-use crate::terminal::grouped;
 
 /// A client, or the sockets of a server, that runs. Clones are the same one; holding one keeps the
 /// sockets open.
@@ -86,93 +85,5 @@ impl Tunnel for Sockets {
 
     fn sessions(&self, limits: SessionLimits) -> Sessions {
         self.0.sessions(limits)
-    }
-}
-
-/// Totals of a run, in one line.
-///
-/// ```
-/// use kcptun::service::Summary;
-/// use std::time::Duration;
-///
-/// let summary = Summary { uptime: Duration::from_secs(3725), stats: Default::default() };
-/// assert!(summary.to_string().starts_with("ran for 1h 2m 5s: 0 sessions, 0 streams, "));
-/// ```
-#[derive(Clone, Copy, Debug)]
-pub struct Summary {
-    /// How long the service ran.
-    pub uptime: Duration,
-    /// What it did.
-    pub stats: TunnelStats,
-}
-
-impl fmt::Display for Summary {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let TunnelStats { sessions, endpoint, .. } = &self.stats;
-        let (kcp, mux) = (&sessions.kcp, &sessions.mux);
-        let repeated = kcp.fast_retransmits + kcp.early_retransmits + kcp.timeout_retransmits;
-        let share = 100.0 * repeated as f64 / kcp.pushes_out.max(1) as f64;
-        write!(
-            f,
-            "ran for {}: {} sessions, {} streams, {} bytes sent, {} bytes received, \
-             {share:.2} % of data segments sent again, {} packets rebuilt by FEC",
-            Spoken(self.uptime),
-            grouped(endpoint.active_opens + endpoint.passive_opens),
-            grouped(mux.opened + mux.incoming),
-            grouped(mux.bytes_out),
-            grouped(mux.bytes_in),
-            grouped(sessions.decoder.recovered),
-        )
-    }
-}
-
-/// A time in days, hours, minutes and seconds, from the first that is not 0.
-struct Spoken(Duration);
-
-impl fmt::Display for Spoken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        let parts = [(seconds / 86_400, 'd'), (seconds / 3600 % 24, 'h'), (seconds / 60 % 60, 'm')];
-        for (value, unit) in parts.into_iter().skip_while(|(value, _)| *value == 0) {
-            write!(f, "{value}{unit} ")?;
-        }
-        write!(f, "{}s", seconds % 60)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_spoken_from_the_first_unit_that_counts() {
-        for (seconds, text) in [
-            (0, "0s"),
-            (59, "59s"),
-            (60, "1m 0s"),
-            (3600, "1h 0m 0s"),
-            (2 * 86_400 + 5, "2d 0h 0m 5s"),
-            (400 * 86_400, "400d 0h 0m 0s"),
-        ] {
-            assert_eq!(Spoken(Duration::from_secs(seconds)).to_string(), text);
-        }
-    }
-
-    #[test]
-    fn the_totals_stand_in_one_line() {
-        let mut stats = TunnelStats::default();
-        (stats.endpoint.active_opens, stats.endpoint.passive_opens) = (1, 2);
-        (stats.sessions.mux.opened, stats.sessions.mux.incoming) = (1000, 200);
-        (stats.sessions.mux.bytes_out, stats.sessions.mux.bytes_in) = (7_654_321, 5);
-        stats.sessions.kcp.pushes_out = 400;
-        stats.sessions.kcp.fast_retransmits = 1;
-        stats.sessions.kcp.timeout_retransmits = 2;
-        stats.sessions.decoder.recovered = 12;
-        let summary = Summary { uptime: Duration::from_secs(61), stats };
-        assert_eq!(
-            summary.to_string(),
-            "ran for 1m 1s: 3 sessions, 1,200 streams, 7,654,321 bytes sent, 5 bytes received, \
-             0.75 % of data segments sent again, 12 packets rebuilt by FEC"
-        );
     }
 }
