@@ -310,7 +310,47 @@ pub(crate) const GAUGES: &[Family<Moment>] = families![Moment:
 mod tests {
     use std::collections::HashSet;
 
+    use kcptun_tunnel::CloseStats;
+
     use super::*;
+
+    /// All fields by name, so that a new reason has to come here, and then fails without a figure.
+    #[test]
+    fn each_reason_for_an_end_has_a_figure() {
+        let mut total = TunnelStats::default();
+        let CloseStats {
+            timeout,
+            peer_restarted,
+            not_understood,
+            replaced,
+            refused,
+            protocol,
+            compression,
+            local,
+            evicted,
+        } = &mut total.endpoint.closed;
+        let reasons = [
+            ("timeout", timeout),
+            ("peer_restarted", peer_restarted),
+            ("not_understood", not_understood),
+            ("replaced", replaced),
+            ("refused", refused),
+            ("protocol", protocol),
+            ("compression", compression),
+            ("local", local),
+            ("evicted", evicted),
+        ];
+        let mut expected = Vec::new();
+        for (number, (name, count)) in (1_u64..).zip(reasons) {
+            *count = number;
+            let labels = format!("reason=\"{name}\"");
+            expected.push((format!("closed_{name}"), labels, Value::Count(number)));
+        }
+        let family = TOTALS.iter().find(|it| it.name == "sessions_closed_total").unwrap();
+        let figure =
+            |it: &Figure<TunnelStats>| (it.key.into(), it.labels.into(), (it.value)(&total));
+        assert_eq!(family.figures.iter().map(figure).collect::<Vec<_>>(), expected);
+    }
 
     #[test]
     fn no_name_serves_twice() {
