@@ -1,4 +1,4 @@
-//! Every cipher of the original, and `null`, which its 2021 version does not have.
+//! Every cipher of the original, and `null` and `aes-128-gcm`, which its 2021 version does not have.
 
 use kcptun_interop::{Case, Job, OURS_ALONE};
 
@@ -35,6 +35,13 @@ fn slow_ciphers() {
 #[ignore = "needs the release binaries; run by cargo xtask test"]
 fn null_between_our_own() {
     Case::new("null").both("--crypt null").run(OURS_ALONE);
+}
+
+/// A cipher of kcptun 2025.
+#[test]
+#[ignore = "needs the release binaries; run by cargo xtask test"]
+fn aes_128_gcm_between_our_own() {
+    Case::new("aes-128-gcm").both("--crypt aes-128-gcm").run(OURS_ALONE);
 }
 
 #[test]
