@@ -14,7 +14,8 @@
 //! `cargo xtask router` builds without unwinding, panic messages and backtraces (a panic
 //! ends the process by a signal), at a fixed place in memory, and for size: `opt-level` z. Packet
 //! protection alone (`kcptun-crypt`) is built for speed, at 2, as ciphers are most of what a packet
-//! costs; what it costs then is counted in `tests/cost`.
+//! costs; what it costs then is counted in `tests/cost`. `cargo xtask dist` packs the same; `cross` and
+//! OpenWrt's build system have the profile alone, and build a larger one.
 //!
 //! | `mipsel-unknown-linux-musl`, static, stripped | KB of 1000 |
 //! |---|---|

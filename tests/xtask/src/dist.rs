@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::step::{Failure, Workspace, output, run};
-use crate::{deb, man};
+use crate::toolchain::Toolchain;
+use crate::{deb, machine, man, router};
 
 /// The programs, and what the original calls them in its archives.
 const PROGRAMS: [(&str, &str); 3] =
     [("kcptun-client", "client"), ("kcptun-server", "server"), ("kcptun", "kcptun")];
 
 /// The program for routers, and its name there. It is built small, and for Linux alone.
-const ROUTER: (&str, &str) = ("kcptun-router", "router");
+const ROUTER: (&str, &str) = (router::PROGRAM, "router");
 
 /// Machines by the name of their Rust target, and by Go's names for system and processor, which
 /// the original's archives have. The first that fits counts.
@@ -42,13 +43,17 @@ pub(crate) fn run_task(workspace: &Workspace, targets: &[String]) -> Result<Stri
     let folder = workspace.target.join("dist");
     let epoch = source_date(workspace)?;
     let pages = man::write(workspace, &man::toolbox(workspace)?)?;
-    let mut names = Vec::new();
+    let (mut names, mut larger) = (Vec::new(), Vec::new());
     for target in targets {
         let machine = Machine::named(target)?;
         let other = (*target != host[0]).then_some(target.as_str());
         let mut files = machine.programs(&build(workspace, other)?);
         if machine.has_router() {
-            files.push(machine.place(&build_router(workspace, other)?, ROUTER));
+            let (folder, is_small) = build_router(workspace, target, other)?;
+            files.push(machine.place(&folder, ROUTER));
+            if !is_small {
+                larger.push(target.as_str());
+            }
         }
         let pages = pages.iter().map(|page| (page.clone(), format!("man/{}", file_name(page))));
         files.extend(pages.filter(|(_, name)| machine.has_router() || !name.contains(ROUTER.0)));
@@ -60,7 +65,16 @@ pub(crate) fn run_task(workspace: &Workspace, targets: &[String]) -> Result<Stri
     let sums = output(Command::new("sha256sum").current_dir(&folder).args(&names))?;
     print!("\n{sums}");
     write(&folder.join("SHA256SUMS"), &sums)?;
-    Ok(format!("{} in {}", names.join(", "), folder.display()))
+    let mut summary = format!("{} in {}", names.join(", "), folder.display());
+    if !larger.is_empty() {
+        let larger = larger.join(", ");
+        summary.push_str(&format!(
+            "; {} for {larger} was built with the profile alone, not as `cargo xtask router` builds, \
+             which does not know that target",
+            ROUTER.0
+        ));
+    }
+    Ok(summary)
 }
 
 /// Builds the programs as they are released, for `target` or this machine; answers their
@@ -69,9 +83,19 @@ pub(crate) fn build(workspace: &Workspace, target: Option<&str>) -> Result<PathB
     build_package(workspace, target, "kcptun", "release")
 }
 
-/// The same for the program for routers.
-fn build_router(workspace: &Workspace, target: Option<&str>) -> Result<PathBuf, Failure> {
-    build_package(workspace, target, ROUTER.0, "router")
+/// Builds the program for routers; answers its directory, and whether it is as `cargo xtask router`
+/// builds: for `target`, or static for any system with that processor. `other` is the target if it is
+/// not this machine.
+fn build_router(
+    workspace: &Workspace,
+    target: &str,
+    other: Option<&str>,
+) -> Result<(PathBuf, bool), Failure> {
+    let Some(machine) = machine::Machine::like(target) else {
+        return Ok((build_package(workspace, other, ROUTER.0, "router")?, false));
+    };
+    let binary = router::build(workspace, &Toolchain::get(workspace)?, &machine, None)?;
+    Ok((binary.parent().map(Path::to_owned).unwrap_or_default(), true))
 }
 
 /// Builds the programs of a package. No path of this machine gets into them.

@@ -84,6 +84,16 @@ impl Machine {
         })
     }
 
+    /// The machine of this name, or else one whose static binaries run there: of the same processor
+    /// and system.
+    pub(crate) fn like(triple: &str) -> Option<Self> {
+        let family = triple.rsplit_once('-').map_or(triple, |(family, _)| family);
+        let is_like = |machine: &Self| {
+            machine.is_static() && machine.triple.rsplit_once('-').is_some_and(|it| it.0 == family)
+        };
+        Self::find(triple).ok().or_else(|| MACHINES.into_iter().find(is_like))
+    }
+
     /// Whether binaries for it need nothing of the system but its kernel.
     pub(crate) fn is_static(&self) -> bool {
         self.link == Link::Zig
@@ -139,5 +149,16 @@ mod tests {
         assert_eq!(Machine::find("mips-unknown-linux-gnu").ok(), Some(MACHINES[0]));
         let error = Machine::find("mips").unwrap_err().to_string();
         assert!(error.contains("x86_64-unknown-linux-musl"), "{error}");
+    }
+
+    #[test]
+    fn static_binaries_run_where_other_libraries_are() {
+        let like = |triple| Machine::like(triple).map(|machine| machine.triple);
+        assert_eq!(like("x86_64-unknown-linux-gnu"), Some("x86_64-unknown-linux-musl"));
+        assert_eq!(like("mips-unknown-linux-gnu"), Some("mips-unknown-linux-gnu"));
+        assert_eq!(like("arm-unknown-linux-gnueabi"), Some("arm-unknown-linux-musleabi"));
+        for other in ["riscv64gc-unknown-linux-gnu", "x86_64-unknown-freebsd", "x86_64", ""] {
+            assert_eq!(like(other), None, "{other}");
+        }
     }
 }

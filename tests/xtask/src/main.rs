@@ -14,7 +14,7 @@
 //! | `bench` | our binaries and Debian's in turn on the same work; `bench --help` says more |
 //! | `man` | the manual pages, into `target/man` |
 //! | `deb` | the Debian package, into `target/debian`; `--binaries DIR` packs what is there |
-//! | `dist` | release archives and their sums, into `target/dist`; `--target TRIPLE` for others |
+//! | `dist` | release archives and their sums, into `target/dist`; `--target TRIPLE` for others; the small binary in them is that of `router` |
 //!
 //! What is missing on this machine is installed, as root, or named. The last line of the output
 //! sums up; the exit status is 0 only if everything passed.

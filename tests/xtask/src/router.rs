@@ -3,8 +3,8 @@
 //!
 //! `cargo xtask router --target mipsel-unknown-linux-musl` gives a static binary that runs on any
 //! Linux of that kind; targets that end in `-gnu` are linked against Debian's glibc. `--features
-//! salsa20,aes` leaves all other ciphers out. `cross build` does the same in containers, see
-//! `Cross.toml`.
+//! salsa20,aes` leaves all other ciphers out. `cargo xtask dist` packs what is built here. `cross
+//! build` (see `Cross.toml`) and OpenWrt know the profile, not the flags, and build a larger one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
