@@ -28,6 +28,9 @@ use crate::sockets::tag;
 const ATTEMPTS: u8 = 4;
 /// How long a session waits for its name to be looked up before the addresses found last are used.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a connection whose other side has ended its direction waits for a session. That side
+/// may have asked and wait for the answer; more often, as time goes by, it has given up.
+const CLOSED_PATIENCE: Duration = Duration::from_secs(10);
 /// Pause after a connection could not be accepted: mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// Least time between two complaints about that.
@@ -79,6 +82,8 @@ pub struct Client {
     complain_at: Instant,
     /// Pairs that wait for a session should ask for it.
     claims_due: bool,
+    /// When to look at those who wait although their other side says no more.
+    let_go_at: Option<Instant>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +92,21 @@ struct Session {
     key: ConnectionKey,
     local: SocketAddr,
     remote: SocketAddr,
+    /// Its peer has been silent for too long.
+    is_suspect: bool,
+}
+
+/// Why there is no new session.
+enum DialError {
+    /// There is room for no more, and all carry connections.
+    Full,
+    System(io::Error),
+}
+
+impl From<io::Error> for DialError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
 }
 
 impl Client {
@@ -131,6 +151,7 @@ impl Client {
             accept_at: None,
             complain_at: Instant::ZERO,
             claims_due: false,
+            let_go_at: None,
         })
     }
 
@@ -170,7 +191,9 @@ impl Client {
             self.handle_events();
             self.accept();
             self.dial();
-            self.core.serve(|core, at| give_up_if_gone(&mut self.policy, core, at));
+            self.wake_ended();
+            let (policy, let_go_at) = (&mut self.policy, &mut self.let_go_at);
+            self.core.serve(|core, at| give_up_if_gone(policy, let_go_at, core, at));
             self.release();
             self.core.sockets.send(&mut self.core.endpoint);
             self.handle_events();
@@ -186,7 +209,7 @@ impl Client {
         let is_work = self.claims_due || (may_accept && self.accept_at.is_none());
         let dials = self.dials.first().filter(|_| !self.names.is_literal()).map(|&(_, at)| at);
         let accept = self.accept_at.filter(|_| may_accept);
-        let due = [self.policy.poll_timeout(), dials, accept];
+        let due = [self.policy.poll_timeout(), dials, accept, self.let_go_at];
         let due = due.into_iter().fold(None, Instant::earliest);
         self.listener_ready |= self.core.wait(longest, due, is_work)?;
         Ok(())
@@ -198,7 +221,14 @@ impl Client {
                 .sessions
                 .iter()
                 .position(|session| session.as_ref().is_some_and(|session| session.key == key));
-            let Some(session) = found.and_then(|at| self.sessions[at]) else { continue };
+            let Some(at) = found else { continue };
+            let Some(session) = &mut self.sessions[at] else { continue };
+            match event {
+                Event::Suspect => session.is_suspect = true,
+                Event::Recovered => session.is_suspect = false,
+                _ => {}
+            }
+            let session = *session;
             self.core.report(key, session.remote, &event);
             match event {
                 Event::Suspect => self.policy.handle_suspect(session.id),
@@ -370,7 +400,16 @@ impl Client {
                     }
                 }
                 Err(error) => {
-                    tracing::info!("re-connecting: {error}");
+                    match error {
+                        DialError::System(error) => tracing::info!("re-connecting: {error}"),
+                        // Which may last, and is no trouble.
+                        DialError::Full if self.dials_fail_since.is_some() => {}
+                        DialError::Full => tracing::info!(
+                            "re-connecting: put off, --mem has room for {} sessions and all carry \
+                             connections",
+                            self.sessions.len()
+                        ),
+                    }
                     self.dial_failures += 1;
                     self.dials_fail_since.get_or_insert(now());
                     self.policy.handle_dial_failed(now(), id);
@@ -380,11 +419,11 @@ impl Client {
         }
     }
 
-    fn connect(&mut self, id: SessionId) -> io::Result<Session> {
-        let Some(at) = self.core.sockets.vacancy() else {
+    fn connect(&mut self, id: SessionId) -> Result<Session, DialError> {
+        if self.core.sockets.vacancy().is_none() {
             self.make_room();
-            return Err(io::ErrorKind::QuotaExceeded.into());
-        };
+        }
+        let at = self.core.sockets.vacancy().ok_or(DialError::Full)?;
         let known = self.names.known();
         let random = seed()?;
         let random = u32::from_le_bytes([random[0], random[7], random[13], random[29]]);
@@ -397,21 +436,46 @@ impl Client {
         let local = socket.local_addr()?;
         self.core.poller.add(socket.as_std(), Token::Udp(at))?;
         let key = self.core.endpoint.connect(now(), tag(remote, at));
-        let key = key.map_err(|_| io::Error::from(io::ErrorKind::QuotaExceeded))?;
+        let key = key.map_err(|_| DialError::Full)?;
         self.core.sockets.insert(at, socket);
         self.core.announce_session(local, remote);
-        let session = Session { id, key, local, remote };
+        let session = Session { id, key, local, remote, is_suspect: false };
         self.sessions[at as usize] = Some(session);
         Ok(session)
     }
 
-    /// All places for sessions are taken: the oldest of those that were replaced goes. The dial is
-    /// repeated a second later.
+    /// All places for sessions are taken: of those that were replaced the oldest goes that carries
+    /// nothing, or else the oldest whose peer is silent; so does one in use that is both. What carries
+    /// connections and is well stays: with `--autoexpire` the session at hand serves on meanwhile,
+    /// though its time is up.
     fn make_room(&mut self) {
-        let oldest =
-            self.sessions.iter().flatten().filter(|session| !self.policy.is_current(session.id));
-        if let Some(session) = oldest.min_by_key(|session| session.id) {
-            self.core.endpoint.close(session.key);
+        let Self { core, policy, sessions, .. } = self;
+        let rank = |session: &Session| {
+            let is_idle = core.endpoint.is_idle(session.key);
+            let may_go = match policy.is_current(session.id) {
+                true => is_idle && session.is_suspect,
+                false => is_idle || session.is_suspect,
+            };
+            may_go.then_some((!is_idle, session.id, session.key))
+        };
+        if let Some((_, _, key)) = sessions.iter().flatten().filter_map(rank).min() {
+            core.endpoint.close(key);
+            // Its end empties its place.
+            self.handle_events();
+        }
+    }
+
+    /// Those who wait for a session although their other side has said all may have to go now.
+    fn wake_ended(&mut self) {
+        if self.let_go_at.is_none_or(|at| at > now()) {
+            return;
+        }
+        self.let_go_at = None;
+        for at in self.core.pairs.numbers() {
+            let Some(pair) = self.core.pairs.get(at) else { continue };
+            if matches!(pair.phase, Phase::AwaitsSession(_)) && pair.ended_at.is_some() {
+                self.core.pairs.wake(at);
+            }
         }
     }
 
@@ -428,13 +492,16 @@ impl fmt::Debug for Client {
     }
 }
 
-/// A connection that is gone does not wait for a session any more.
-fn give_up_if_gone(policy: &mut ClientPolicy, core: &mut Core, at: u32) {
+/// A connection that is gone does not wait for a session any more, nor for long one whose other side
+/// says no more. `due`: when to look again.
+fn give_up_if_gone(policy: &mut ClientPolicy, due: &mut Option<Instant>, core: &mut Core, at: u32) {
     let Some(pair) = core.pairs.get(at) else { return };
-    if let Phase::AwaitsSession(slot) = pair.phase
-        && pair.is_hung_up
-    {
+    let Phase::AwaitsSession(slot) = pair.phase else { return };
+    let until = pair.ended_at.map(|ended_at| ended_at + CLOSED_PATIENCE);
+    if pair.is_hung_up || until.is_some_and(|until| until <= now()) {
         policy.abandon(slot);
         core.end(at, true);
+    } else {
+        *due = Instant::earliest(*due, until);
     }
 }

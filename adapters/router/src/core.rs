@@ -96,9 +96,7 @@ impl Core {
             Token::Udp(at) => sockets.wake(at, readiness.readable, readiness.writable),
             Token::Pair(at) => {
                 if let Some(pair) = pairs.get(at) {
-                    pair.tcp_readable |= readiness.readable;
-                    pair.tcp_writable |= readiness.writable;
-                    pair.is_hung_up |= readiness.hung_up;
+                    pair.handle_readiness(readiness);
                     pairs.wake(at);
                 }
             }

@@ -119,9 +119,10 @@ impl Names {
         }
     }
 
-    /// The answer, if there is one. Good ones are [known](Self::known) from then on.
+    /// The answer, if there is one. Good ones are [known](Self::known) from then on. Costs nothing
+    /// while nothing is asked.
     pub(crate) fn poll(&mut self) -> Option<io::Result<()>> {
-        let asker = self.asker.as_mut()?;
+        let asker = self.asker.as_mut().filter(|asker| asker.is_running)?;
         while asker.done.read(&mut [0; 8]).is_ok_and(|count| count > 0) {}
         let answer = lock(&asker.shared.state).answer.take()?;
         asker.is_running = false;
@@ -180,5 +181,16 @@ mod tests {
             assert_eq!(answer.is_ok(), is_good);
         }
         assert_eq!(names.known().as_slice(), [here; KEPT]);
+    }
+
+    #[test]
+    fn while_nothing_is_asked_nobody_looks() {
+        let look_up = Box::new(|| Err(io::ErrorKind::NotFound.into()));
+        let mut names = Names::new("host.example", look_up).unwrap();
+        let shared = Arc::clone(&names.asker.as_ref().unwrap().shared);
+        let _held = lock(&shared.state);
+        let (tell, told) = std::sync::mpsc::channel();
+        thread::spawn(move || tell.send(names.poll().is_none()));
+        assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(true), "it waits for the lock");
     }
 }

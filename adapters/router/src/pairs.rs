@@ -7,7 +7,10 @@ use kcptun_tunnel::policy::{SessionId, SlotId};
 use kcptun_tunnel::relay::Relay;
 use kcptun_tunnel::sorted::SortedMap;
 use kcptun_tunnel::{ConnectionKey, StreamId};
+use proto_base::Instant;
 
+use crate::clock::now;
+use crate::poller::Readiness;
 use crate::tcp::Tcp;
 
 /// What a pair is about.
@@ -45,6 +48,10 @@ pub(crate) struct Pair {
     pub(crate) tcp_writable: bool,
     /// Nobody is at the other side of the connection any more.
     pub(crate) is_hung_up: bool,
+    /// When it was heard that the other side of the connection says no more.
+    pub(crate) ended_at: Option<Instant>,
+    /// Reads of the connection may stop short of what is there: see [`Readiness::urgent`].
+    pub(crate) may_stop_short: bool,
     pub(crate) stream_readable: bool,
     pub(crate) stream_writable: bool,
     /// Both directions of the stream came to their end, and the endpoint has forgotten it.
@@ -65,11 +72,24 @@ impl Pair {
             tcp_readable: true,
             tcp_writable: true,
             is_hung_up: false,
+            ended_at: None,
+            may_stop_short: false,
             stream_readable: true,
             stream_writable: true,
             has_ended: false,
             is_queued: false,
             attempts: 0,
+        }
+    }
+
+    /// Notes what the system tells of the connection.
+    pub(crate) fn handle_readiness(&mut self, readiness: Readiness) {
+        self.tcp_readable |= readiness.readable;
+        self.tcp_writable |= readiness.writable;
+        self.is_hung_up |= readiness.hung_up;
+        self.may_stop_short |= readiness.urgent;
+        if readiness.ended {
+            self.ended_at.get_or_insert_with(now);
         }
     }
 }

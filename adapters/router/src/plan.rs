@@ -54,7 +54,8 @@ pub struct TooSmall {
 
 impl fmt::Display for TooSmall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "too small for these settings; at least {} KB", self.least.div_ceil(1024))
+        let (unit, name) = if self.least < 10 << 20 { (1 << 10, "KB") } else { (1 << 20, "MB") };
+        write!(f, "too small for these settings; at least {} {name}", self.least.div_ceil(unit))
     }
 }
 

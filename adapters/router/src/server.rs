@@ -191,16 +191,13 @@ impl Server {
         }
     }
 
-    /// Takes streams while there is room for them; the others wait in their sessions.
+    /// Takes streams while there is room for them, of each session one in turn; the others wait in
+    /// their sessions.
     fn accept(&mut self) {
-        while let Some(&key) = self.incoming.front() {
-            if !self.core.pairs.has_room() {
-                return;
-            }
-            let Some(id) = self.core.endpoint.accept(key) else {
-                self.incoming.pop_front();
-                continue;
-            };
+        while self.core.pairs.has_room() {
+            let Some(key) = self.incoming.pop_front() else { return };
+            let Some(id) = self.core.endpoint.accept(key) else { continue };
+            self.incoming.push_back(key);
             let pair = Pair::new(Phase::AwaitsTarget, None, self.core.rules());
             let remote =
                 self.core.endpoint.remote(key).map_or(([0; 4], 0).into(), |it| untag(it).1);
@@ -320,7 +317,7 @@ fn adopt(core: &mut Core, at: u32, tcp: Tcp, phase: Phase) {
     } else {
         // The system tells when it stands or has failed.
         pair.tcp_writable = false;
-        pair.is_hung_up = false;
+        (pair.is_hung_up, pair.ended_at) = (false, None);
     }
 }
 

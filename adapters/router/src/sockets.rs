@@ -4,7 +4,8 @@
 //! apart by the peer's address; here several sockets may talk to the same peer, so the number of the
 //! socket goes with the address, where IPv6 has its flow label.
 
-use std::io;
+use std::collections::VecDeque;
+use std::fmt;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 struct Udp {
     socket: UdpSocket,
+    /// Stands in the queue of those from which something may be received.
     is_readable: bool,
     /// Since when the system has taken nothing more of it; `None`: it may.
     full_since: Option<Instant>,
@@ -36,6 +38,9 @@ struct Udp {
 #[derive(Debug)]
 pub(crate) struct Sockets {
     list: Vec<Option<Udp>>,
+    /// Those to receive from, so that no turn walks all of them. A socket that fails stays in it until
+    /// it does not fail any more.
+    readable: VecDeque<u32>,
     config: SocketConfig,
     /// The buffers of a new socket, of which nothing was said yet.
     granted: Option<BufferSizes>,
@@ -52,7 +57,8 @@ impl Sockets {
         let mut list = Vec::with_capacity(count);
         list.resize_with(count, || None);
         let (batch, buffers) = (TransmitBatch::new(), ReceiveBuffers::new(MESSAGES));
-        Self { list, config, granted: None, batch, buffers, unsent: None, lost: None }
+        let readable = VecDeque::with_capacity(count);
+        Self { list, readable, config, granted: None, batch, buffers, unsent: None, lost: None }
     }
 
     /// A place without socket.
@@ -66,7 +72,8 @@ impl Sockets {
         if let Some(place) = self.list.get_mut(at as usize) {
             let health = SocketHealth::default();
             let losses = SendLosses::default();
-            *place = Some(Udp { socket, is_readable: true, full_since: None, health, losses });
+            *place = Some(Udp { socket, is_readable: false, full_since: None, health, losses });
+            self.wake(at, true, false);
         }
     }
 
@@ -74,6 +81,7 @@ impl Sockets {
     pub(crate) fn remove(&mut self, at: u32) {
         if let Some(place) = self.list.get_mut(at as usize) {
             *place = None;
+            self.readable.retain(|&other| other != at);
         }
         if self.unsent.is_some_and(|(to, _)| untag(to).0 == at) {
             self.unsent = None;
@@ -99,7 +107,10 @@ impl Sockets {
 
     pub(crate) fn wake(&mut self, at: u32, readable: bool, writable: bool) {
         if let Some(udp) = self.list.get_mut(at as usize).and_then(Option::as_mut) {
-            udp.is_readable |= readable;
+            if readable && !udp.is_readable {
+                udp.is_readable = true;
+                self.readable.push_back(at);
+            }
             if writable {
                 udp.full_since = None;
             }
@@ -109,8 +120,12 @@ impl Sockets {
     /// Receives once from each socket that has something. `false`: none has.
     pub(crate) fn receive(&mut self, endpoint: &mut Endpoint) -> bool {
         let mut has_more = false;
-        for at in 0..u32::try_from(self.list.len()).unwrap_or(u32::MAX) {
+        for _ in 0..self.readable.len() {
+            let Some(at) = self.readable.pop_front() else { break };
             has_more |= self.receive_from(at, endpoint);
+            if self.list[at as usize].as_ref().is_some_and(|udp| udp.is_readable) {
+                self.readable.push_back(at);
+            }
         }
         has_more
     }
@@ -172,18 +187,22 @@ impl Sockets {
     /// Whether something may be received at once.
     pub(crate) fn has_input(&self) -> bool {
         let now = now();
-        self.list.iter().flatten().any(|udp| udp.is_readable && !udp.health.is_paused(now))
+        self.to_read().any(|udp| !udp.health.is_paused(now))
     }
 
     /// When to try a socket again that failed, or to give up what waits for one that is full.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let times = self.list.iter().flatten().map(|udp| udp.health.poll_timeout());
+        let times = self.to_read().map(|udp| udp.health.poll_timeout());
         times.chain([self.gives_up_at()]).fold(None, Instant::earliest)
     }
 
     /// A socket that failed for so long that another should take its place.
     pub(crate) fn poll_lost(&mut self) -> Option<u32> {
         self.lost.take()
+    }
+
+    fn to_read(&self) -> impl Iterator<Item = &Udp> {
+        self.readable.iter().filter_map(|&at| self.list[at as usize].as_ref())
     }
 
     fn gives_up_at(&self) -> Option<Instant> {
@@ -195,16 +214,13 @@ impl Sockets {
     }
 
     fn receive_from(&mut self, at: u32, endpoint: &mut Endpoint) -> bool {
-        let Some(udp) = self.list[at as usize].as_mut().filter(|udp| udp.is_readable) else {
-            return false;
-        };
+        let Some(udp) = self.list[at as usize].as_mut() else { return false };
         if udp.health.is_failing() && udp.health.is_paused(now()) {
             return false;
         }
         match udp.socket.recv_batch(&mut self.buffers) {
             Ok(Received::Messages(0)) => {
-                let error = io::Error::from(io::ErrorKind::Other);
-                self.fail(at, &error, endpoint);
+                self.fail(at, &"receiving brings errors only", endpoint);
                 false
             }
             Ok(Received::Messages(_)) => {
@@ -233,10 +249,11 @@ impl Sockets {
         }
     }
 
-    /// The socket itself failed. It is tried again after a pause; a client's session moves to
-    /// another socket.
-    fn fail(&mut self, at: u32, error: &io::Error, endpoint: &mut Endpoint) {
+    /// The socket itself failed, in receiving or sending. Receiving is tried again after a pause,
+    /// which also tells that it is well again; a client's session moves to another socket.
+    fn fail(&mut self, at: u32, error: &dyn fmt::Display, endpoint: &mut Endpoint) {
         let now = now();
+        self.wake(at, true, false);
         let Some(udp) = self.list.get_mut(at as usize).and_then(Option::as_mut) else { return };
         if udp.health.handle_failure(now) {
             tracing::warn!("udp socket: {error}; trying again");
@@ -339,5 +356,60 @@ mod tests {
             endpoint.handle_timeout(now());
             sockets.send(&mut endpoint);
         }
+    }
+
+    fn alone() -> (Endpoint, impl Fn() -> UdpSocket) {
+        let cipher = PacketCipher::new(CipherKind::None, b"").unwrap();
+        let bind = || {
+            let at = "127.0.0.1:0".parse().unwrap();
+            UdpSocket::bind(at, &SocketConfig::default()).unwrap()
+        };
+        (Endpoint::new(Config::default(), cipher, Side::Server, [1; 32]).unwrap(), bind)
+    }
+
+    /// A server of many ports asks only those of which the system has told.
+    #[test]
+    fn only_what_is_readable_is_visited() {
+        let (mut endpoint, bind) = alone();
+        let mut sockets = Sockets::new(50, SocketConfig::default());
+        let room = sockets.readable.capacity();
+        (0..50).for_each(|at| sockets.insert(at, bind()));
+        assert!(sockets.has_input(), "nobody has looked");
+        while sockets.receive(&mut endpoint) {}
+        assert!(sockets.readable.is_empty() && !sockets.has_input());
+
+        let to = sockets.local_addr(33).unwrap();
+        bind().as_std().send_to(b"not of ours", to).unwrap();
+        for _ in 0..3 {
+            sockets.wake(33, true, true);
+        }
+        assert_eq!(sockets.readable, [33]);
+        assert!(sockets.has_input() && sockets.receive(&mut endpoint));
+        assert!(!sockets.receive(&mut endpoint) && sockets.readable.is_empty());
+
+        // Its place is given to another one, again and again.
+        for _ in 0..100 {
+            sockets.remove(7);
+            sockets.insert(7, bind());
+        }
+        assert_eq!(sockets.readable, [7]);
+        assert_eq!(sockets.readable.capacity(), room);
+    }
+
+    /// A send that failed leaves no deadline in the past, for which the loop would turn without end.
+    #[test]
+    fn a_socket_that_failed_to_send_is_well_when_receiving_works() {
+        let (mut endpoint, bind) = alone();
+        let mut sockets = Sockets::new(1, SocketConfig::default());
+        sockets.insert(0, bind());
+        assert!(!sockets.receive(&mut endpoint) && sockets.poll_timeout().is_none());
+        sockets.fail(0, &"sending is forbidden", &mut endpoint);
+        let again = sockets.poll_timeout().expect("a pause");
+        assert!(!sockets.has_input());
+        while now() < again {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(sockets.has_input() && !sockets.receive(&mut endpoint));
+        assert_eq!((sockets.poll_timeout(), sockets.has_input()), (None, false));
     }
 }

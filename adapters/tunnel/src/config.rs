@@ -103,6 +103,8 @@ pub enum ConfigError {
     NoCipher(crate::crypt::CipherUnavailable),
     /// `memory` is 0 or more than can be addressed.
     Memory(proto_base::PoolError),
+    /// The memory that was to be [reserved](crate::Endpoint::reserved) is not to be had.
+    OutOfMemory,
 }
 
 impl fmt::Display for ConfigError {
@@ -118,6 +120,7 @@ impl fmt::Display for ConfigError {
             ),
             Self::NoCipher(error) => error.fmt(f),
             Self::Memory(error) => error.fmt(f),
+            Self::OutOfMemory => f.write_str("the system does not give so much memory"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The index memory of one connection: owned and growing, or reserved at the start.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
 
 use fec_proto::{DecoderStorage, EncoderStorage, ParitySlot, Shape, ShardSlot};
 use kcp_proto::{Ack, Chunk, Rings, RxSegment, TxSegment};
@@ -8,7 +9,7 @@ use proto_base::Storage;
 use smux_proto::{MuxStorage, Slot};
 
 use crate::codec::Codec;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::shard::PAGE;
 
 /// Acks that may wait: those of a few batches. More push out the oldest, which a later ack or a
@@ -97,6 +98,17 @@ impl Counts {
     }
 }
 
+/// Whether the system has so many bytes. What takes them afterwards, in parts, takes a refusal for the
+/// end of the process; the largest part, zeroed, could not be asked for in another way without being
+/// written, and costs nothing before it is used.
+pub(crate) fn ensure_available(bytes: usize) -> Result<(), ConfigError> {
+    let mut probe = Vec::<u8>::new();
+    probe.try_reserve_exact(bytes).map_err(|_| ConfigError::OutOfMemory)?;
+    // A block that nobody looks at would never be asked for.
+    black_box(&mut probe);
+    Ok(())
+}
+
 fn reserve<T: Default>(count: usize) -> Storage<'static, T> {
     slots(count).into()
 }
@@ -105,4 +117,17 @@ fn slots<T: Default>(count: usize) -> &'static mut [T] {
     let mut slots = Vec::with_capacity(count);
     slots.resize_with(count, T::default);
     slots.leak()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_is_not_to_be_had_is_an_error() {
+        for bytes in [usize::MAX / 4, usize::MAX / 2, usize::MAX] {
+            assert_eq!(ensure_available(bytes), Err(ConfigError::OutOfMemory));
+        }
+        assert_eq!(ensure_available(1 << 20), Ok(()));
+    }
 }

@@ -18,7 +18,7 @@ use crate::config::{Config, ConfigError};
 use crate::connection::{Connection, Start};
 use crate::crowd::Crowd;
 use crate::event::{CloseReason, Event};
-use crate::memory::ConnectionMemory;
+use crate::memory::{ConnectionMemory, ensure_available};
 use crate::shard::Shard;
 use crate::stats::{ConnectionStats, EndpointStats};
 use crate::timer::TimerWheel;
@@ -121,6 +121,8 @@ impl Table {
     /// Takes all memory that `max_connections` connections can ever need.
     pub(crate) fn reserve(&mut self) -> Result<(), ConfigError> {
         let count = self.config.max_connections;
+        let index = count.saturating_mul(ConnectionMemory::size(&self.config));
+        ensure_available(self.config.memory.saturating_add(index))?;
         self.shard = Shard::reserved(self.config.memory).map_err(ConfigError::Memory)?;
         let places = count + UNTOLD;
         self.slots.reserve_exact(places);

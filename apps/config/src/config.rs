@@ -97,3 +97,13 @@ pub struct CommonConfig {
     pub memory: Option<Memory>,
     pub(crate) given: Given,
 }
+
+impl CommonConfig {
+    /// The option of `memory` with its value as the user knows it, and where that stands, for
+    /// messages: `--mem 100k`, `--mem 8M (the default)`, `router.json:3:5: mem 100k`. Empty in
+    /// programs without it.
+    #[must_use]
+    pub fn memory_called(&self) -> &str {
+        self.given.memory()
+    }
+}

@@ -9,11 +9,13 @@ use crate::values::Values;
 pub(crate) struct Given {
     values: Vec<(&'static str, String)>,
     timing: String,
+    memory: String,
 }
 
 impl Given {
     pub(crate) fn new(values: &Values, mode: Mode) -> Self {
-        let mut given = Self { values: values.given(), timing: String::new() };
+        let memory = if values.has("mem") { values.quote("mem") } else { String::new() };
+        let mut given = Self { values: values.given(), timing: String::new(), memory };
         let numbers = match mode.parameters() {
             Some(fixed) => fixed.map(|number| number.to_string()),
             None => ["nodelay", "interval", "resend", "nc"].map(|name| given.get(name).to_owned()),
@@ -25,6 +27,11 @@ impl Given {
     /// What was given for an option; empty when it has none.
     pub(crate) fn get(&self, name: &str) -> &str {
         self.values.iter().find(|(known, _)| *known == name).map_or("", |(_, value)| value)
+    }
+
+    /// The memory as messages name it.
+    pub(crate) fn memory(&self) -> &str {
+        &self.memory
     }
 
     /// nodelay, interval, resend and nc, as they hold.

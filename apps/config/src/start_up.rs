@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::config::{ClientConfig, CommonConfig, ServerConfig};
+use crate::options::NOT_IN_ROUTER;
 
 /// The lines so far.
 struct Lines<'c> {
@@ -24,8 +25,10 @@ impl<'c> Lines<'c> {
     }
 
     /// A line for each of `names` with what was given; some share one: `one: value other: value`.
+    /// None for what `kcptun-router` has not.
     fn given(&mut self, names: &[&str]) {
-        for name in names {
+        let is_router = self.common.memory.is_some();
+        for name in names.iter().filter(|name| !is_router || !NOT_IN_ROUTER.contains(name)) {
             let value = |name: &str| format!("{name}: {}", self.common.given.get(name));
             self.lines.push(match name.split_once(' ') {
                 Some((one, other)) => format!("{} {}", value(one), value(other)),

@@ -215,7 +215,7 @@ impl Values {
     }
 
     /// Option and value as the user knows them, and where they stand; never the text of a key.
-    fn quote(&self, name: &str) -> String {
+    pub(crate) fn quote(&self, name: &str) -> String {
         let Some(value) = self.find(name) else { return name.to_owned() };
         let text = match value.spec.name {
             "key" => String::new(),

@@ -9,6 +9,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::ExitCode;
 
+use kcptun_config::message::shown;
 use kcptun_config::snmp_log::SnmpWriter;
 use kcptun_config::{
     ClientConfig, CommonConfig, Memory, Outcome, Parsed, Problems, ServerConfig, Warning, settings,
@@ -17,6 +18,7 @@ use kcptun_config::{
 use kcptun_router_driver::{
     Client, ClientSettings, Server, ServerSettings, StartError, lock_memory, now,
 };
+use kcptun_tunnel::ConfigError;
 use kcptun_tunnel::policy::PolicyConfig;
 
 use crate::log::Log;
@@ -42,13 +44,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some("kcptun-server") => return server("kcptun-server", arguments),
         _ => {}
     }
-    match take_first(&mut arguments).to_str() {
-        Some("client") => client("kcptun-router client", arguments),
-        Some("server") => server("kcptun-router server", arguments),
-        Some(word) if HELP.contains(&word) => print(USAGE),
-        Some(word) if VERSION.contains(&word) => print(&version_line()),
-        _ => {
-            let _ = io::stderr().write_all(USAGE.as_bytes());
+    match &*take_first(&mut arguments).to_string_lossy() {
+        "client" => client("kcptun-router client", arguments),
+        "server" => server("kcptun-router server", arguments),
+        word if HELP.contains(&word) => print(USAGE),
+        word if VERSION.contains(&word) => print(&version_line()),
+        word => {
+            let word = if word.is_empty() { String::new() } else { shown(word) + ": " };
+            let why = match word.starts_with('-') {
+                true => "say client or server first",
+                false if word.is_empty() => "say client or server",
+                false => "no such command",
+            };
+            complain("kcptun-router", &format_args!("{word}{why}\n\n{USAGE}"));
             ExitCode::FAILURE
         }
     }
@@ -101,7 +109,8 @@ impl Role for ClientConfig {
             memory: memory(&self.common).bytes,
         });
         let listen = format_args!("--localaddr {}", self.listen);
-        let client = client.map_err(|error| start_failure(&error, &self.common, &listen))?;
+        let client =
+            client.map_err(|error| start_failure(&error, &self.common, self.conn, &listen))?;
         let bound = client.local_addr();
         let bound = bound.map_or_else(|| self.listen.to_string(), |bound| bound.to_string());
         announce(log, &self.common, &self.start_up_lines(&bound), warnings);
@@ -127,7 +136,7 @@ impl Role for ServerConfig {
             memory: memory(&self.common).bytes,
         });
         let listen = format_args!("--listen {}", self.listen);
-        let server = server.map_err(|error| start_failure(&error, &self.common, &listen))?;
+        let server = server.map_err(|error| start_failure(&error, &self.common, 1, &listen))?;
         announce(log, &self.common, &self.start_up_lines(), warnings);
         if self.shards > 1 {
             log.line("warning: --shards: this program has one thread");
@@ -191,10 +200,20 @@ fn cipher(config: &CommonConfig) -> Result<kcptun_tunnel::crypt::PacketCipher, S
     settings::cipher(config).map_err(|error| format!("--crypt {}: {error}", config.crypt.name()))
 }
 
-fn start_failure(error: &StartError, config: &CommonConfig, listen: &dyn fmt::Display) -> String {
+fn start_failure(
+    error: &StartError,
+    config: &CommonConfig,
+    conn: u16,
+    listen: &dyn fmt::Display,
+) -> String {
+    let memory = config.memory_called();
     match error {
         StartError::Listen(error) => format!("{listen}: {error}"),
-        StartError::Memory(error) => format!("--mem {}: {error}", memory(config).bytes),
+        StartError::Memory(error) if conn > 1 => format!("{memory}: {error} with --conn {conn}"),
+        StartError::Memory(error) => format!("{memory}: {error}"),
+        StartError::Config(error @ (ConfigError::Memory(_) | ConfigError::OutOfMemory)) => {
+            format!("{memory}: {error}")
+        }
         other => other.to_string(),
     }
 }

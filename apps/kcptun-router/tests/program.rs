@@ -46,10 +46,16 @@ fn it_speaks_under_the_name_it_was_called_by() {
         let expected = format!("kcptun version {}\n", env!("CARGO_PKG_VERSION"));
         assert!(line.status.success() && text(&line.stdout) == expected, "{word}");
     }
-    for words in ["", "clinet", "-l :1"] {
+    for (words, why) in [
+        ("", "say client or server"),
+        ("clinet", "clinet: no such command"),
+        ("-l :1", "-l: say client or server first"),
+    ] {
         let page = output(binary(), words);
         assert!(!page.status.success() && page.stdout.is_empty(), "{words}");
-        assert!(text(&page.stderr).contains("Usage: kcptun-router client"), "{words}");
+        let said = text(&page.stderr);
+        assert!(said.starts_with(&format!("kcptun-router: {why}\n\n")), "{said}");
+        assert!(said.contains("Usage: kcptun-router client"), "{said}");
     }
 
     let folder = tempfile::tempdir().expect("a folder");
@@ -78,6 +84,42 @@ fn options_that_it_lacks_are_read_all_the_same() {
     for warning in ["warning: --pprof, --status: not in", "warning: --shards: this program has one"]
     {
         assert!(server.wait_line(LIMIT, |line| line.contains(warning)).is_some(), "{warning}");
+    }
+    let log = server.log();
+    assert!(!log.contains(" pprof: ") && !log.contains(" shards: "), "{log}");
+}
+
+/// What is wrong with the memory is said in the words of who gave it.
+#[test]
+fn memory_that_will_not_do_is_named() {
+    let refusal = |arguments: &str| {
+        let ended = output(binary(), arguments);
+        assert_eq!(ended.status.code(), Some(1), "{arguments}");
+        text(&ended.stderr)
+    };
+    let client = "client -l 127.0.0.1:0 -r 127.0.0.1:9";
+    let said = refusal(&format!("{client} -mem 100k"));
+    assert!(said.contains("error: --mem 100k: too small for these settings; at least "), "{said}");
+    assert!(said.ends_with(" KB\n"), "{said}");
+    let said = refusal(&format!("{client} -conn 2000"));
+    assert!(said.contains(" --mem 8M (the default): too small for these settings; at "), "{said}");
+    assert!(said.ends_with(" MB with --conn 2000\n"), "{said}");
+    let server = format!("server -l 127.0.0.1:{} -t 127.0.0.1:9", free_port());
+    let said = refusal(&format!("{server} -mem 900G"));
+    assert!(said.contains(" --mem 900G: a pool can address 128 GiB at the most\n"), "{said}");
+}
+
+/// A machine, or a limit, that has less than `--mem`.
+#[test]
+fn memory_that_is_not_to_be_had_is_named() {
+    let addresses = format!("-l 127.0.0.1:{}", free_port());
+    for role in ["client -r 127.0.0.1:9", "server -t 127.0.0.1:9"] {
+        let role = format!("{role} {addresses}");
+        let limited = format!("ulimit -v 500000; exec {} {role} -mem 1G", binary().display());
+        let ended = Command::new("sh").args(["-c", &limited]).output().expect("a shell");
+        assert_eq!(ended.status.code(), Some(1), "{role}: {}", text(&ended.stderr));
+        let expected = " error: --mem 1G: the system does not give so much memory\n";
+        assert!(text(&ended.stderr).ends_with(expected), "{}", text(&ended.stderr));
     }
 }
 

@@ -21,7 +21,8 @@ impl Poller {
     }
 
     pub(crate) fn add(&self, source: impl AsFd, token: Token) -> io::Result<()> {
-        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        let rare = EventFlags::RDHUP | EventFlags::PRI;
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::ET | rare;
         epoll::add(&self.epoll, source, EventData::new_u64(token.to_usize() as u64), flags)?;
         Ok(())
     }
@@ -52,6 +53,8 @@ impl Poller {
                 readable: is_over || flags.intersects(EventFlags::IN | EventFlags::RDHUP),
                 writable: is_over || flags.contains(EventFlags::OUT),
                 hung_up: is_over,
+                ended: is_over || flags.contains(EventFlags::RDHUP),
+                urgent: flags.contains(EventFlags::PRI),
             };
             // What went in.
             tell(Token::from_usize(event.data.u64() as usize), readiness);

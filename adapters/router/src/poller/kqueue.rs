@@ -70,8 +70,14 @@ impl Poller {
             // The end of what can be read is a half close; nothing can be written any more to
             // somebody who is gone, or to whom we said that nothing will come.
             let hung_up = is_writing && is_over;
-            let readiness =
-                Readiness { readable: !is_writing || hung_up, writable: is_writing, hung_up };
+            let readiness = Readiness {
+                readable: !is_writing || hung_up,
+                writable: is_writing,
+                hung_up,
+                ended: !is_writing && is_over,
+                // No filter tells of it on all systems.
+                urgent: true,
+            };
             tell(Token::from_usize(event.udata().addr()), readiness);
         }
         Ok(())

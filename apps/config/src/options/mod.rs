@@ -56,7 +56,7 @@ pub(crate) struct Program {
 }
 
 /// What `kcptun-router` reads, so that command lines of the others work, and does not have.
-const NOT_IN_ROUTER: [&str; 3] = ["pprof", "status", "shards"];
+pub(crate) const NOT_IN_ROUTER: [&str; 3] = ["pprof", "status", "shards"];
 
 impl Program {
     /// The options, in the order of the help page.

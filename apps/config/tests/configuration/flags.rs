@@ -491,6 +491,54 @@ fn start_up_lines() {
     assert_snapshot("start-up-odd", &text(lines).replace(env!("CARGO_PKG_VERSION"), "VERSION"));
 }
 
+/// What `kcptun-router` has not is not said to be in effect.
+#[test]
+fn start_up_lines_of_the_router() {
+    let arguments = |line: &str| line.split(' ').map(Into::into).collect::<Vec<_>>();
+    let router = |line| ClientConfig::parse_for_router("client", arguments(line), &nothing);
+    let Ok(Outcome::Run(here)) = router("-r vps:1 -pprof -status :9") else { panic!() };
+    let here = here.config.start_up_lines("[::]:12948");
+    let mut there =
+        client("-r vps:1 -pprof -status :9").unwrap().config.start_up_lines("[::]:12948");
+    there.retain(|line| !line.starts_with("pprof: ") && !line.starts_with("status: "));
+    assert_eq!(here, there);
+
+    let line = "-t x:1 -pprof -status :9 -shards 2";
+    let Ok(Outcome::Run(here)) =
+        ServerConfig::parse_for_router("server", arguments(line), &nothing)
+    else {
+        panic!()
+    };
+    let here = here.config.start_up_lines();
+    let mut there = server(line).unwrap().config.start_up_lines();
+    let before = there.len();
+    let missing = ["pprof: ", "status: ", "shards: "];
+    there.retain(|line| !missing.iter().any(|name| line.starts_with(name)));
+    assert_eq!((here, before), (there.clone(), there.len() + 3));
+}
+
+/// As it was written, and where.
+#[test]
+fn the_memory_is_named_as_given() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("router.json");
+    std::fs::write(&path, "{\"mem\": \"100k\"}").unwrap();
+    let file = format!("-c {}", path.display());
+    let place = format!("{}:1:9: mem 100k", path.display());
+    for (line, named) in
+        [("-mem 100k", "--mem 100k"), ("-conn 3", "--mem 8M (the default)"), (&*file, &*place)]
+    {
+        let arguments = line.split(' ').map(Into::into).collect();
+        let Ok(Outcome::Run(parsed)) =
+            ClientConfig::parse_for_router("client", arguments, &nothing)
+        else {
+            panic!("{line}")
+        };
+        assert_eq!(parsed.config.common.memory_called(), named);
+    }
+    assert_eq!(client("").unwrap().config.common.memory_called(), "");
+}
+
 fn word() -> impl Strategy<Value = String> {
     let name = "key|crypt|mode|nodelay|interval|resend|nc|acknodelay|mtu|sndwnd|rcvwnd|ds|ps|nocomp\
                 |dscp|sockbuf|smuxver|smuxbuf|streambuf|keepalive|conn|quiet|log|l|r|t|listen|target\
