@@ -86,7 +86,7 @@ impl Core {
         let now = now();
         let due = Instant::earliest(self.poll_timeout(), due);
         let pause = due.map_or(longest, |at| at.since(now).min(longest));
-        let is_busy = is_work || self.pairs.waiting() > 0 || self.sockets.has_input();
+        let is_busy = is_work || self.pairs.waiting() > 0;
         let micros = if is_busy { 0 } else { u64::try_from(pause.as_micros()).unwrap_or(u64::MAX) };
         let mut has_connections = false;
         let Self { poller, sockets, pairs, .. } = self;

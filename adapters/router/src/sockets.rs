@@ -184,25 +184,18 @@ impl Sockets {
         self.unsent.is_some()
     }
 
-    /// Whether something may be received at once.
-    pub(crate) fn has_input(&self) -> bool {
-        let now = now();
-        self.to_read().any(|udp| !udp.health.is_paused(now))
-    }
-
-    /// When to try a socket again that failed, or to give up what waits for one that is full.
+    /// When to receive: now, unless the socket failed; or when to give up what waits for a socket that
+    /// is full.
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        let times = self.to_read().map(|udp| udp.health.poll_timeout());
-        times.chain([self.gives_up_at()]).fold(None, Instant::earliest)
+        self.readable.iter().fold(self.gives_up_at(), |earliest, &at| {
+            let failed = self.list[at as usize].as_ref().and_then(|udp| udp.health.poll_timeout());
+            Instant::earliest(earliest, failed.or(Some(Instant::ZERO)))
+        })
     }
 
     /// A socket that failed for so long that another should take its place.
     pub(crate) fn poll_lost(&mut self) -> Option<u32> {
         self.lost.take()
-    }
-
-    fn to_read(&self) -> impl Iterator<Item = &Udp> {
-        self.readable.iter().filter_map(|&at| self.list[at as usize].as_ref())
     }
 
     fn gives_up_at(&self) -> Option<Instant> {
@@ -330,6 +323,7 @@ mod tests {
         };
         let mut sockets = Sockets::new(2, config);
         sockets.insert(0, bind());
+        assert!(!sockets.receive(&mut endpoint), "nothing came");
         begin(&mut endpoint, 0);
         sockets.list[0].as_mut().unwrap().full_since = Some(now());
         sockets.send(&mut endpoint);
@@ -337,6 +331,7 @@ mod tests {
         assert_eq!(sockets.poll_timeout(), None, "alone it waits for as long as it takes");
 
         sockets.insert(1, bind());
+        assert!(!sockets.receive(&mut endpoint), "nothing came");
         begin(&mut endpoint, 1);
         let due = sockets.poll_timeout().expect("it will be given up");
         while now() < due {
@@ -372,11 +367,12 @@ mod tests {
     fn only_what_is_readable_is_visited() {
         let (mut endpoint, bind) = alone();
         let mut sockets = Sockets::new(50, SocketConfig::default());
+        let has_input = |sockets: &Sockets| sockets.poll_timeout() == Some(Instant::ZERO);
         let room = sockets.readable.capacity();
         (0..50).for_each(|at| sockets.insert(at, bind()));
-        assert!(sockets.has_input(), "nobody has looked");
+        assert!(has_input(&sockets), "nobody has looked");
         while sockets.receive(&mut endpoint) {}
-        assert!(sockets.readable.is_empty() && !sockets.has_input());
+        assert!(sockets.readable.is_empty() && sockets.poll_timeout().is_none());
 
         let to = sockets.local_addr(33).unwrap();
         bind().as_std().send_to(b"not of ours", to).unwrap();
@@ -384,7 +380,7 @@ mod tests {
             sockets.wake(33, true, true);
         }
         assert_eq!(sockets.readable, [33]);
-        assert!(sockets.has_input() && sockets.receive(&mut endpoint));
+        assert!(has_input(&sockets) && sockets.receive(&mut endpoint));
         assert!(!sockets.receive(&mut endpoint) && sockets.readable.is_empty());
 
         // Its place is given to another one, again and again.
@@ -405,11 +401,10 @@ mod tests {
         assert!(!sockets.receive(&mut endpoint) && sockets.poll_timeout().is_none());
         sockets.fail(0, &"sending is forbidden", &mut endpoint);
         let again = sockets.poll_timeout().expect("a pause");
-        assert!(!sockets.has_input());
         while now() < again {
             std::thread::sleep(Duration::from_millis(1));
         }
-        assert!(sockets.has_input() && !sockets.receive(&mut endpoint));
-        assert_eq!((sockets.poll_timeout(), sockets.has_input()), (None, false));
+        assert!(!sockets.receive(&mut endpoint));
+        assert_eq!(sockets.poll_timeout(), None);
     }
 }

@@ -50,11 +50,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         word if HELP.contains(&word) => print(USAGE),
         word if VERSION.contains(&word) => print(&version_line()),
         word => {
-            let word = if word.is_empty() { String::new() } else { shown(word) + ": " };
-            let why = match word.starts_with('-') {
-                true => "say client or server first",
-                false if word.is_empty() => "say client or server",
-                false => "no such command",
+            let (word, why) = match word.as_bytes() {
+                [] => (String::new(), "say client or server"),
+                [b'-', ..] => (shown(word), ": say client or server first"),
+                _ => (shown(word), ": no such command"),
             };
             complain("kcptun-router", &format_args!("{word}{why}\n\n{USAGE}"));
             ExitCode::FAILURE
@@ -207,15 +206,18 @@ fn start_failure(
     listen: &dyn fmt::Display,
 ) -> String {
     let memory = config.memory_called();
-    match error {
-        StartError::Listen(error) => format!("{listen}: {error}"),
-        StartError::Memory(error) if conn > 1 => format!("{memory}: {error} with --conn {conn}"),
-        StartError::Memory(error) => format!("{memory}: {error}"),
-        StartError::Config(error @ (ConfigError::Memory(_) | ConfigError::OutOfMemory)) => {
+    let mut text = match error {
+        StartError::Listen(_) => format!("{listen}: {error}"),
+        StartError::Memory(_)
+        | StartError::Config(ConfigError::Memory(_) | ConfigError::OutOfMemory) => {
             format!("{memory}: {error}")
         }
         other => other.to_string(),
+    };
+    if conn > 1 && matches!(error, StartError::Memory(_)) {
+        text.push_str(&format!(" with --conn {conn}"));
     }
+    text
 }
 
 fn announce(log: &Log, common: &CommonConfig, lines: &[String], warnings: &[Warning]) {
