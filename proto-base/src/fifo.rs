@@ -4,13 +4,15 @@ use crate::{Buf, Pool};
 
 /// Bytes at the front of each chunk that name the next chunk.
 const LINK: usize = 4;
-/// A queue at least this long takes whole pages for what comes next.
-const BULK: usize = 2_048;
+/// Lengths of the chunks below a page, in bytes: the size classes of the pool.
+const CELLS: [usize; 3] = [1_536, 512, 128];
 
 /// A first-in first-out queue of bytes, kept in chunks of a [`Pool`].
 ///
-/// An empty queue holds no memory. Its bound is the user's business: `push` takes what the pool has
-/// room for. The pool must be the same at every call, and a queue must be [cleared](Fifo::clear)
+/// An empty queue holds no memory, a short one that of its chunks, which grow with it: a queue that
+/// is not read holds about three times its bytes at the most (but for the smallest, a buffer of 128
+/// bytes at least), and less the longer it is. Its bound is the user's business: `push` takes what
+/// the pool has room for. The pool must be the same at every call, and a queue must be [cleared](Fifo::clear)
 /// before it is dropped, or its memory is lost to the pool.
 ///
 /// ```
@@ -137,11 +139,11 @@ impl Fifo {
         pool.release(head);
     }
 
-    fn add_chunk(&mut self, pool: &mut Pool<'_>, wanted: usize) -> bool {
-        let wanted = if self.len >= BULK { pool.page_size() } else { wanted + LINK };
-        let wanted = wanted.min(pool.page_size());
-        // When pages have run out a smaller cell may still be there.
-        let Some(buf) = pool.alloc(wanted).or_else(|| pool.alloc(LINK + 1)) else { return false };
+    fn add_chunk(&mut self, pool: &mut Pool<'_>, coming: usize) -> bool {
+        let len = self.chunk_len(pool, coming + LINK);
+        // When pages have run out there may still be cells, of whatever size.
+        let any = |pool: &mut Pool<'_>| CELLS.into_iter().find_map(|len| pool.alloc(len));
+        let Some(buf) = pool.alloc(len).or_else(|| any(pool)) else { return false };
         match &mut self.chunks {
             None => {
                 self.chunks = Some(Chunks { head: buf, tail: None, front: LINK, back: LINK });
@@ -155,6 +157,18 @@ impl Fifo {
         }
         true
     }
+
+    /// Length of the next chunk: the largest that is half filled by what is coming. Many small pieces
+    /// are no reason for as many small chunks, so one that is half of what is queued will do, too,
+    /// and after half a page the page that bulk wants.
+    fn chunk_len(&self, pool: &Pool<'_>, coming: usize) -> usize {
+        let page = pool.page_size();
+        if coming.max(self.len) >= page / 2 {
+            return page;
+        }
+        let most = (2 * coming).max(self.len / 2);
+        CELLS.into_iter().find(|&len| len <= most).unwrap_or(128)
+    }
 }
 
 #[cfg(all(test, feature = "alloc"))]
@@ -162,6 +176,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::VecDeque;
+    use std::vec;
     use std::vec::Vec;
 
     proptest! {
@@ -198,6 +213,64 @@ mod tests {
                 queue.consume(&mut pool, front.len());
             }
             prop_assert!(model.is_empty());
+            prop_assert_eq!(pool.used_pages(), 0);
+        }
+    }
+
+    /// Many streams whose readers are slow hold little more than what came for them, whatever it
+    /// came in: a bound on unread bytes is a bound on memory.
+    fn hold(bytes: usize, piece: usize) -> f64 {
+        let mut pool = Pool::owned(1 << 26, 16_384).unwrap();
+        let mut queues: Vec<Fifo> = (0..200).map(|_| Fifo::new()).collect();
+        for queue in &mut queues {
+            for piece in vec![7; bytes].chunks(piece) {
+                assert_eq!(queue.push(&mut pool, piece), piece.len());
+            }
+        }
+        let held = pool.used_pages() * pool.page_size();
+        queues.iter_mut().for_each(|queue| queue.clear(&mut pool));
+        assert_eq!(pool.used_pages(), 0);
+        held as f64 / (200 * bytes) as f64
+    }
+
+    #[test]
+    fn unread_bytes_hold_little_more_than_their_size() {
+        // What snappy makes of a segment, and a byte more than two cells of 1,536 hold.
+        for (bytes, piece, most) in [(1_600, 1_600, 1.5), (2_047, 2_047, 1.5), (3_065, 1_290, 2.0)]
+        {
+            let factor = hold(bytes, piece);
+            assert!(factor <= most, "{factor} for {bytes} bytes");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn unread_bytes_hold_a_few_times_their_size(bytes in 100_usize..70_000, piece in 1_usize..20_000) {
+            let factor = hold(bytes, piece);
+            prop_assert!(factor <= 3.0, "{} for {} bytes in pieces of {}", factor, bytes, piece);
+        }
+
+        /// As long as the pool has any cell, however small, a queue of any length takes bytes.
+        #[test]
+        fn any_cell_that_is_left_is_taken(queued in 0_usize..40_000, coming in 1_usize..9_000, size in 0_usize..3) {
+            let mut pool = Pool::owned(16 * 16_384, 16_384).unwrap();
+            let mut queue = Fifo::new();
+            prop_assert_eq!(queue.push(&mut pool, &vec![1; queued]), queued);
+            let left = pool.alloc(CELLS[size]).unwrap();
+            let mut others = Vec::new();
+            for len in [16_384, 1_536, 512, 128] {
+                others.extend(core::iter::from_fn(|| pool.alloc(len)));
+            }
+            // What fits the last chunk needs no other.
+            while queue.push(&mut pool, &[1]) == 1 {}
+            let full = queue.len();
+            pool.release(left);
+            let taken = queue.push(&mut pool, &vec![2; coming]);
+            prop_assert_eq!(taken, coming.min(CELLS[size] - LINK));
+            queue.consume(&mut pool, full);
+            prop_assert!(queue.front(&pool).iter().all(|&byte| byte == 2));
+            queue.clear(&mut pool);
+            others.into_iter().for_each(|buf| pool.release(buf));
             prop_assert_eq!(pool.used_pages(), 0);
         }
     }

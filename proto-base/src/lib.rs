@@ -25,8 +25,11 @@
 //! 1. Time never decreases; an earlier value is treated as the latest seen.
 //! 2. Any order of calls is legal. Outputs left undrained delay things and corrupt nothing.
 //! 3. A timeout call before its time does nothing. No deadline is `None`.
-//! 4. Network input never panics, blocks, or reserves memory by its word. A packet is checked whole
-//!    before anything of it is applied.
+//! 4. Network input never panics or blocks, and no number in it sets how much memory is taken: what
+//!    is taken for it is bounded by our own settings. Payload memory is taken for bytes that came;
+//!    index memory may reach as far ahead as our window does. (One PUSH at the far end of a KCP
+//!    window of 65,535 has a ring of 786 KB made at once, and no other packet more.) A packet is
+//!    checked whole before anything of it is applied.
 //! 5. A datagram taken from `poll_transmit` counts as sent. Who cannot send it keeps it, or treats
 //!    it as lost.
 //! 6. While output is pending, `poll_timeout` answers with the latest time seen.
@@ -36,7 +39,8 @@
 //!    that needs it, always the same one for the life of the machine. With fixed (borrowed) memory
 //!    nothing ever allocates; with owned memory (feature `alloc`) rings and pool grow to stated
 //!    bounds and not in the steady state. Running out of either is waiting or an error, never a
-//!    panic.
+//!    panic. So is an allocator that has no more for a ring; only when it has none for a slab of the
+//!    pool the process ends, because zeroed memory cannot be asked for otherwise.
 //!
 //! ```
 //! use proto_base::Pool;

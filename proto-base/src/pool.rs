@@ -120,6 +120,8 @@ impl core::error::Error for PoolError {}
 #[derive(Debug)]
 enum Arena<'s> {
     Borrowed(&'s mut [u8]),
+    /// A slab that was given back is an empty box until its place is taken again, so that pages keep
+    /// their numbers. The last one is never empty.
     #[cfg(feature = "alloc")]
     Owned(Vec<Box<[u8]>>),
 }
@@ -133,12 +135,14 @@ enum Arena<'s> {
 /// *Fixed*: a borrowed arena; when it is used up, [`Pool::alloc`] answers `None`. *Owned* (feature
 /// `alloc`): starts empty, takes slabs of 16 pages from the allocator up to a cap and gives whole
 /// slabs back when [`Pool::trim`] is called. Fresh slabs are zeroed lazily by the operating system,
-/// so a page costs memory once it is touched.
+/// so a page costs memory once it is touched. The cap is what answers `None`: should the allocator
+/// itself have nothing left for a slab, the process ends, as there is no stable way to ask for
+/// zeroed memory that may be refused. Who must survive that gives the pool fixed memory.
 #[derive(Debug)]
 pub struct Pool<'s> {
     arena: Arena<'s>,
     pages: Storage<'s, PageState>,
-    /// Pages that exist now, and that may exist.
+    /// Pages that exist now (those of slabs that were given back do not), and that may exist.
     page_count: usize,
     page_limit: usize,
     page_shift: u32,
@@ -153,7 +157,9 @@ impl<'s> Pool<'s> {
     /// from `pages`; what is left over is not used.
     ///
     /// # Errors
-    /// When the page size is not a power of two from 2,048 to 65,536 or no page fits.
+    /// [`PoolError::PageSize`]: the page size is not a power of two from 2,048 to 65,536.
+    /// [`PoolError::TooSmall`]: no page fits, or there is no state. [`PoolError::TooLarge`]: the
+    /// pages are more than 128 GiB.
     pub fn fixed(
         arena: &'s mut [u8],
         pages: &'s mut [PageState],
@@ -162,7 +168,7 @@ impl<'s> Pool<'s> {
         let shift = page_shift(page_size)?;
         let count = (arena.len() >> shift).min(pages.len());
         let mut pool = Self::empty(Arena::Borrowed(arena), pages.into(), shift, count)?;
-        pool.add_pages(count);
+        pool.add_pages(0, count);
         Ok(pool)
     }
 
@@ -170,7 +176,8 @@ impl<'s> Pool<'s> {
     /// pages).
     ///
     /// # Errors
-    /// When the page size is not a power of two from 2,048 to 65,536 or the limit is 0.
+    /// [`PoolError::PageSize`]: the page size is not a power of two from 2,048 to 65,536.
+    /// [`PoolError::TooSmall`]: the limit is 0. [`PoolError::TooLarge`]: it is more than 128 GiB.
     #[cfg(feature = "alloc")]
     pub fn owned(limit: usize, page_size: usize) -> Result<Self, PoolError> {
         let shift = page_shift(page_size)?;
@@ -313,30 +320,34 @@ impl<'s> Pool<'s> {
         }
     }
 
-    /// Gives slabs that are wholly free back to the allocator, all but `keep` of them. Owned pools
-    /// only; meant for quiet moments, as it walks all slabs.
-    pub fn trim(&mut self, keep: usize) {
+    /// Gives slabs that are wholly free back to the allocator: all but the first `keep` of them, and
+    /// `most` at the most, from the end. Returns how many. What is taken from then on lies as far to
+    /// the front as it can, so that slabs at the end come free.
+    ///
+    /// Owned pools only. It looks at the state of each page and is meant for quiet moments; `most`
+    /// bounds what the operating system has to do.
+    pub fn trim(&mut self, keep: usize, most: usize) -> usize {
         #[cfg(feature = "alloc")]
         if let Arena::Owned(slabs) = &mut self.arena {
-            // From the end, so that page numbers stay dense.
-            let mut droppable = 0;
-            while let Some(first) = self.page_count.checked_sub((droppable + 1) * PAGES_PER_SLAB) {
-                let slab = &self.pages[first..first + PAGES_PER_SLAB];
-                if slab.iter().any(|page| page.class != FREE) {
-                    break;
-                }
-                droppable += 1;
+            let is_free = |number: usize, slab: &[u8]| {
+                let first = number * PAGES_PER_SLAB;
+                let states = &self.pages[first..first + PAGES_PER_SLAB];
+                !slab.is_empty() && states.iter().all(|page| page.class == FREE)
+            };
+            let numbered = || slabs.iter().enumerate();
+            let free = numbered().filter(|(number, slab)| is_free(*number, slab)).count();
+            let dropped = free.saturating_sub(keep).min(most);
+            let places = slabs.iter_mut().enumerate().rev();
+            for (_, slab) in places.filter(|(number, slab)| is_free(*number, slab)).take(dropped) {
+                *slab = Box::default();
             }
-            let dropped = droppable.saturating_sub(keep);
-            if dropped == 0 {
-                return;
-            }
-            slabs.truncate(slabs.len() - dropped);
+            while slabs.pop_if(|slab| slab.is_empty()).is_some() {}
             self.page_count -= dropped * PAGES_PER_SLAB;
             self.relink_free_pages();
+            return dropped;
         }
-        #[cfg(not(feature = "alloc"))]
-        let _ = keep;
+        let _ = (keep, most);
+        0
     }
 
     /// Bytes a buffer holds.
@@ -362,6 +373,12 @@ impl<'s> Pool<'s> {
     #[must_use]
     pub const fn used_pages(&self) -> usize {
         self.page_count - self.free_count
+    }
+
+    /// Pages the pool holds memory for, used or free.
+    #[must_use]
+    pub const fn held_pages(&self) -> usize {
+        self.page_count
     }
 
     /// Pages the pool may have in all.
@@ -423,7 +440,8 @@ impl<'s> Pool<'s> {
         self.free_count += 1;
     }
 
-    /// Takes another slab from the allocator, if this pool is owned and below its cap.
+    /// Takes another slab from the allocator, if this pool is owned and below its cap. It comes to
+    /// the first place that is empty.
     #[cold]
     fn grow(&mut self) {
         #[cfg(feature = "alloc")]
@@ -431,30 +449,44 @@ impl<'s> Pool<'s> {
             if self.page_count >= self.page_limit {
                 return;
             }
-            let slab = vec![0; PAGES_PER_SLAB << self.page_shift].into_boxed_slice();
-            slabs.push(slab);
-            if self.pages.grow(self.page_count + PAGES_PER_SLAB) {
-                self.add_pages(PAGES_PER_SLAB);
+            let place = slabs.iter().position(|slab| slab.is_empty()).unwrap_or(slabs.len());
+            let first = place * PAGES_PER_SLAB;
+            // States and place first: a slab without them would be lost.
+            if !self.pages.grow(first + PAGES_PER_SLAB) || slabs.try_reserve(1).is_err() {
+                return;
             }
+            // Unlike memory that is reserved and then filled, this is not touched.
+            let slab = vec![0; PAGES_PER_SLAB << self.page_shift].into_boxed_slice();
+            match slabs.get_mut(place) {
+                Some(empty) => *empty = slab,
+                None => slabs.push(slab),
+            }
+            self.add_pages(first, PAGES_PER_SLAB);
         }
     }
 
-    /// Puts the next `count` pages on the free list, the first of them on top.
-    fn add_pages(&mut self, count: usize) {
-        let first = self.page_count;
+    /// Puts `count` new pages on the free list, the first of them on top.
+    fn add_pages(&mut self, first: usize, count: usize) {
         self.page_count += count;
         for page in (first..first + count).rev() {
             self.return_page(page);
         }
     }
 
+    /// Puts the free pages in order, the first of them on top.
     #[cfg(feature = "alloc")]
     fn relink_free_pages(&mut self) {
         self.free_pages = NIL;
         self.free_count = 0;
-        for page in (0..self.page_count).rev() {
-            if self.pages[page].class == FREE {
-                self.return_page(page);
+        let Arena::Owned(slabs) = &self.arena else { return };
+        for slab in (0..slabs.len()).rev().filter(|&slab| !slabs[slab].is_empty()) {
+            let first = slab * PAGES_PER_SLAB;
+            for page in (first..first + PAGES_PER_SLAB).rev() {
+                if self.pages[page].class == FREE {
+                    self.pages[page].next = self.free_pages;
+                    self.free_pages = u32::try_from(page).unwrap_or(NIL);
+                    self.free_count += 1;
+                }
             }
         }
     }
@@ -563,8 +595,8 @@ mod tests {
             exercise(&mut Pool::fixed(&mut arena, &mut states, page_size).unwrap(), &steps)?;
             let mut owned = Pool::owned(40 * page_size, page_size).unwrap();
             exercise(&mut owned, &steps)?;
-            owned.trim(0);
-            prop_assert_eq!(owned.page_count, 0);
+            owned.trim(0, usize::MAX);
+            prop_assert_eq!(owned.held_pages(), 0);
             exercise(&mut owned, &steps)?;
         }
     }
@@ -580,18 +612,148 @@ mod tests {
     }
 
     #[test]
-    fn trim_keeps_slabs_in_use_and_as_many_as_asked() {
+    fn trim_gives_back_any_slab_that_is_wholly_free() {
         let mut pool = Pool::owned(1 << 20, 2048).unwrap();
-        let first = pool.alloc(2048).unwrap();
-        let rest: Vec<Buf> = (0..40).map(|_| pool.alloc(2048).unwrap()).collect();
-        assert_eq!(pool.page_count, 48);
-        rest.into_iter().for_each(|buf| pool.release(buf));
-        pool.trim(1);
-        assert_eq!((pool.page_count, pool.used_pages()), (32, 1));
-        pool.trim(0);
-        assert_eq!(pool.page_count, 16);
-        pool.release(first);
-        pool.trim(0);
-        assert_eq!(pool.page_count, 0);
+        let mut bufs: Vec<Buf> = (0..48).map(|_| pool.alloc(2048).unwrap()).collect();
+        let last = bufs.pop().unwrap();
+        pool.bytes_mut(&last).fill(7);
+        bufs.into_iter().for_each(|buf| pool.release(buf));
+        assert_eq!((pool.held_pages(), pool.used_pages()), (48, 1));
+        assert_eq!(pool.trim(1, usize::MAX), 1);
+        assert_eq!((pool.held_pages(), pool.used_pages()), (32, 1));
+        assert_eq!(pool.trim(0, 0), 0, "no more than asked for");
+        assert_eq!(pool.trim(0, usize::MAX), 1);
+        assert_eq!((pool.held_pages(), pool.used_pages()), (16, 1));
+        assert_eq!(pool.spare_pages(), pool.page_limit() - 1);
+
+        // The slab at the end is taken up first, then the empty places from the front.
+        let bufs: Vec<Buf> = (0..31).map(|_| pool.alloc(2048).unwrap()).collect();
+        assert_eq!(pool.held_pages(), 32);
+        assert!(bufs[15..].iter().all(|buf| buf.offset() < 16 * 2048));
+        assert!(pool.bytes(&last).iter().all(|&byte| byte == 7));
+        bufs.into_iter().for_each(|buf| pool.release(buf));
+        pool.release(last);
+        assert_eq!(pool.trim(0, usize::MAX), 2);
+        assert_eq!(pool.held_pages(), 0);
+    }
+
+    /// After a trim the pages in front are taken first, so that what is used little by little moves
+    /// there and the slabs at the end come free.
+    #[test]
+    fn what_is_taken_after_a_trim_lies_in_front() {
+        let mut pool = Pool::owned(1 << 20, 2048).unwrap();
+        let bufs: Vec<Buf> = (0..64).map(|_| pool.alloc(2048).unwrap()).collect();
+        bufs.into_iter().for_each(|buf| pool.release(buf));
+        let stays = pool.alloc(2048).unwrap();
+        assert_eq!(pool.trim(4, usize::MAX), 0);
+        let next = pool.alloc(2048).unwrap();
+        assert!(next.offset() < 16 * 2048);
+        pool.release(stays);
+        assert_eq!(pool.trim(0, usize::MAX), 3);
+        pool.release(next);
+    }
+
+    #[test]
+    fn fixed_pages_are_never_given_back() {
+        let mut arena = vec![0; 32 * 2048];
+        let mut states = vec![PageState::new(); 32];
+        let mut pool = Pool::fixed(&mut arena, &mut states, 2048).unwrap();
+        assert_eq!((pool.trim(0, usize::MAX), pool.held_pages()), (0, 32));
+        assert_eq!(core::iter::from_fn(|| pool.alloc(2048)).count(), 32);
+    }
+
+    /// A step of the model below.
+    #[derive(Debug, Clone)]
+    enum Act {
+        /// Buffers of a length, one after another: rarely few enough for one slab.
+        Take {
+            len: usize,
+            count: usize,
+        },
+        /// Every so many buffers.
+        Give {
+            of: usize,
+        },
+        Trim {
+            keep: usize,
+            most: usize,
+        },
+    }
+
+    fn act() -> impl Strategy<Value = Act> {
+        let len = prop::sample::select(vec![1, 128, 129, 512, 513, 1536, 1537, 2048]);
+        prop_oneof![
+            3 => (len, 1usize..60).prop_map(|(len, count)| Act::Take { len, count }),
+            3 => (1usize..8).prop_map(|of| Act::Give { of }),
+            2 => (0usize..4, 0usize..5).prop_map(|(keep, most)| Act::Trim { keep, most }),
+        ]
+    }
+
+    proptest! {
+        /// The model: buffers with what was written to them, of which the pages in use and the slabs
+        /// in use follow.
+        #[test]
+        fn trims_harm_nothing(acts in prop::collection::vec(act(), 1..80)) {
+            const PAGE: usize = 2048;
+            const LIMIT: usize = 9 * PAGES_PER_SLAB;
+            let mut pool = Pool::owned(LIMIT * PAGE, PAGE).unwrap();
+            let mut live: Vec<(Buf, u16)> = Vec::new();
+            let mut held = 0;
+            let mut next = 0u16;
+            let write = |bytes: &mut [u8], tag: u16| {
+                bytes.chunks_exact_mut(2).for_each(|pair| pair.copy_from_slice(&tag.to_le_bytes()));
+            };
+            let has = |bytes: &[u8], tag: u16| {
+                bytes.chunks_exact(2).all(|pair| *pair == tag.to_le_bytes())
+            };
+            let distinct = |live: &[(Buf, u16)], size: usize| {
+                let mut places: Vec<usize> = live.iter().map(|(buf, _)| buf.offset() / size).collect();
+                places.sort_unstable();
+                places.dedup();
+                places.len()
+            };
+            for act in acts {
+                match act {
+                    Act::Take { len, count } => for _ in 0..count {
+                        let is_full = pool.used_pages() == held;
+                        let Some(buf) = pool.alloc(len) else {
+                            prop_assert!(is_full && held == LIMIT, "refused too soon");
+                            break;
+                        };
+                        next += 1;
+                        write(pool.bytes_mut(&buf), next);
+                        live.push((buf, next));
+                        if pool.held_pages() != held {
+                            prop_assert!(is_full, "a slab that was not needed");
+                            held += PAGES_PER_SLAB;
+                        }
+                    },
+                    Act::Give { of } => {
+                        let (given, kept): (Vec<_>, Vec<_>) =
+                            live.drain(..).enumerate().partition(|(number, _)| number % of == 0);
+                        live.extend(kept.into_iter().map(|(_, it)| it));
+                        for (_, (buf, tag)) in given {
+                            prop_assert!(has(pool.bytes(&buf), tag));
+                            pool.release(buf);
+                        }
+                    }
+                    Act::Trim { keep, most } => {
+                        let slabs = distinct(&live, PAGE * PAGES_PER_SLAB);
+                        let free = held / PAGES_PER_SLAB - slabs;
+                        let dropped = pool.trim(keep, most);
+                        prop_assert_eq!(dropped, free.saturating_sub(keep).min(most));
+                        held -= dropped * PAGES_PER_SLAB;
+                    }
+                }
+                prop_assert_eq!(pool.held_pages(), held);
+                prop_assert!(held <= LIMIT);
+                prop_assert_eq!(pool.used_pages(), distinct(&live, PAGE));
+                prop_assert_eq!(pool.spare_pages() + pool.used_pages(), LIMIT);
+                prop_assert!(live.iter().all(|(buf, tag)| has(pool.bytes(buf), *tag)));
+            }
+            live.into_iter().for_each(|(buf, _)| pool.release(buf));
+            pool.trim(0, usize::MAX);
+            prop_assert_eq!(pool.held_pages(), 0);
+        }
     }
 }

@@ -31,7 +31,8 @@ impl<T> Storage<'_, T> {
         }
     }
 
-    /// Makes the slice at least `len` long if it is owned; tells whether it is that long now.
+    /// Makes the slice at least `len` long if it is owned; tells whether it is that long now. When
+    /// the allocator has no memory left it stays as it was.
     pub fn grow(&mut self, len: usize) -> bool
     where
         T: Default,
@@ -41,7 +42,9 @@ impl<T> Storage<'_, T> {
             #[cfg(feature = "alloc")]
             Self::Owned(vec) => {
                 if vec.len() < len {
-                    vec.reserve_exact(len - vec.len());
+                    if vec.try_reserve_exact(len - vec.len()).is_err() {
+                        return false;
+                    }
                     vec.resize_with(len, T::default);
                 }
                 true
@@ -144,7 +147,8 @@ impl<'s, T: Default> SeqRing<'s, T> {
 
     /// Makes room for the window `first..first + count`, keeping what stands in it.
     ///
-    /// Owned rings double until the window fits or the limit is reached. `false`: no room.
+    /// Owned rings double until the window fits or the limit is reached. `false`: no room, or the
+    /// allocator has none; what stood in the ring still does.
     #[inline]
     pub fn reserve(&mut self, first: u32, count: usize) -> bool {
         count <= self.capacity() || self.grow(first, count)
@@ -245,6 +249,23 @@ mod tests {
             }
             prop_assert!(!ring.reserve(first, 513));
         }
+    }
+
+    #[test]
+    fn memory_that_is_not_there_is_an_answer() {
+        let mut storage = Storage::owned();
+        assert!(storage.grow(3));
+        storage[2] = 7u64;
+        // More bytes than an address space has, and more than an allocation can have.
+        for len in [isize::MAX as usize / size_of::<u64>(), usize::MAX] {
+            assert!(!storage.grow(len));
+            assert_eq!(*storage, [0, 0, 7]);
+        }
+        let mut ring: SeqRing<'_, u64> = SeqRing::new(Storage::owned(), usize::MAX / 2);
+        assert!(ring.reserve(5, 2));
+        ring[6] = 9;
+        assert!(!ring.reserve(5, isize::MAX as usize / size_of::<u64>() / 2));
+        assert!(ring.reserve(5, 2) && ring[6] == 9);
     }
 
     #[test]

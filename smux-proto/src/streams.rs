@@ -209,12 +209,15 @@ impl<'s> Streams<'s> {
     fn grow(&mut self) -> bool {
         let len = self.slots.len();
         let wanted = (len * 2).max(FIRST_SLOTS).min(self.limit);
-        if len >= wanted || !self.slots.is_growable() || !self.slots.grow(wanted) {
+        if len >= wanted || !self.slots.is_growable() {
             return false;
         }
-        let _ = self.buckets.grow(wanted.next_power_of_two());
+        // Buckets first: a slot that can be taken must have one.
+        if !self.buckets.grow(wanted.next_power_of_two()) || !self.slots.grow(wanted) {
+            return false;
+        }
         self.rehash();
-        !self.buckets.is_empty()
+        true
     }
 
     /// Builds the chains anew, over all buckets there are.
@@ -323,6 +326,12 @@ mod tests {
         let mut slots = [Slot::new()];
         let mut streams = Streams::new(MuxStorage::borrowed(&mut slots, &mut []), 9, 0);
         assert_eq!((streams.insert(3), streams.find(3)), (None, None));
+        // Owned slots for which there are no buckets, as when the allocator has no more.
+        let buckets = Storage::Borrowed(&mut [][..]);
+        let mut streams = Streams::new(MuxStorage { slots: Storage::owned(), buckets }, 9, 0);
+        for _ in 0..3 {
+            assert_eq!((streams.insert(3), streams.find(3)), (None, None));
+        }
     }
 
     #[test]

@@ -11,6 +11,9 @@ const LEAST_PAYLOAD: usize = 256 << 10;
 /// What a segment of any length takes of the receive window's memory: the largest size class of the
 /// pool, with what is left over at the end of a page.
 const RECEIVED: usize = 1_640;
+/// What unread bytes take of the pool's memory, times their number, at the worst: streams with
+/// little or with half a page each ([`Fifo`](proto_base::Fifo)).
+const UNREAD: usize = 3;
 /// Memory of the batch being sent, of the messages being received, and of what else there is once.
 const ONCE: usize = (64 << 10) + MESSAGES * (64 << 10) + (24 << 10);
 /// Messages that one receive call may bring; with UDP_GRO each holds dozens of datagrams.
@@ -120,30 +123,45 @@ impl Plan {
 
     /// Payload memory that a session may fill.
     fn demand_of(config: &Config) -> usize {
-        usize::from(config.kcp.receive_window) * RECEIVED
-            + usize::from(config.kcp.send_window) * config.mtu
-            + config.smux.session_buffer
+        let Parts { received, sent, unread } = Parts::of(config);
+        received + sent + unread
     }
 
     /// Halves what is largest; `false` when all is as small as can be.
     fn cut(config: &mut Config) -> bool {
-        let unread = config.smux.session_buffer;
-        let received = usize::from(config.kcp.receive_window) * RECEIVED;
-        let sent = usize::from(config.kcp.send_window) * config.mtu;
-        if unread > LEAST_UNREAD && unread >= received.max(sent) {
-            config.smux.session_buffer = (unread / 2).max(LEAST_UNREAD);
+        let Parts { received, sent, unread } = Parts::of(config);
+        let buffer = config.smux.session_buffer;
+        if buffer > LEAST_UNREAD && unread >= received.max(sent) {
+            config.smux.session_buffer = (buffer / 2).max(LEAST_UNREAD);
         } else if config.kcp.receive_window > LEAST_WINDOW && received >= sent {
             config.kcp.receive_window = (config.kcp.receive_window / 2).max(LEAST_WINDOW);
         } else if config.kcp.send_window > LEAST_WINDOW {
             config.kcp.send_window = (config.kcp.send_window / 2).max(LEAST_WINDOW);
         } else if config.kcp.receive_window > LEAST_WINDOW {
             config.kcp.receive_window = (config.kcp.receive_window / 2).max(LEAST_WINDOW);
-        } else if unread > LEAST_UNREAD {
-            config.smux.session_buffer = (unread / 2).max(LEAST_UNREAD);
+        } else if buffer > LEAST_UNREAD {
+            config.smux.session_buffer = (buffer / 2).max(LEAST_UNREAD);
         } else {
             return false;
         }
         true
+    }
+}
+
+/// Payload memory that a session may fill, by what is in it.
+struct Parts {
+    received: usize,
+    sent: usize,
+    unread: usize,
+}
+
+impl Parts {
+    fn of(config: &Config) -> Self {
+        Self {
+            received: usize::from(config.kcp.receive_window) * RECEIVED,
+            sent: usize::from(config.kcp.send_window) * config.mtu,
+            unread: config.smux.session_buffer.saturating_mul(UNREAD),
+        }
     }
 }
 

@@ -450,6 +450,14 @@ impl Endpoint {
         pool.used_pages() * pool.page_size()
     }
 
+    /// Payload memory held, used or free, in bytes. It follows what is in use: what was not needed
+    /// for some seconds is given back step by step, as long as there is any deadline to wake for.
+    #[must_use]
+    pub fn memory_held(&self) -> usize {
+        let pool = &self.table.shard.pool;
+        pool.held_pages() * pool.page_size()
+    }
+
     /// The settings, as checked.
     #[must_use]
     pub fn config(&self) -> &Config {

@@ -37,6 +37,14 @@ const UNTOLD: usize = 16;
 /// How often deadlines of those are looked at who wait to send.
 const QUEUE_LOOK: Duration = Duration::from_secs(1);
 
+/// Time for which most of the pool's memory must have been free before some of it is given back.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Wholly free slabs of the pool (256 KiB each) that are kept, and the most that are given back at
+/// once. Linux takes 30 to 90 µs for each; a gigabyte takes twenty minutes.
+const KEPT_SLABS: usize = 4;
+const SLABS_AT_ONCE: usize = 16;
+
 /// A connection of an [`Endpoint`](crate::Endpoint). A key of a connection that is gone is never
 /// mistaken for that of a later one. The order of keys means nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +78,8 @@ pub(crate) struct Table {
     /// Connections whose peers have not shown that they receive, in the order in which they were
     /// heard last: when all places are taken the first goes.
     unproven: Crowd,
+    /// When at least half of the pool's memory was last in use, or some of it was given back.
+    full_at: Instant,
     /// Connections that are gone although their last event was not told yet.
     untold: usize,
     /// With reserved memory: connections that are over, or never were, for the next ones.
@@ -112,6 +122,7 @@ impl Table {
             hungry: VecDeque::new(),
             timers: TimerWheel::new(),
             unproven: Crowd::new(),
+            full_at: Instant::ZERO,
             untold: 0,
             spares: Vec::new(),
             is_reserved: false,
@@ -341,6 +352,7 @@ impl Table {
             }
         }
         self.handle_queue();
+        self.handle_slack();
     }
 
     /// Who waits to send has no deadline in the wheel. With a socket that takes nothing that may last,
@@ -357,6 +369,18 @@ impl Table {
                     self.touch(index);
                 }
             }
+        }
+    }
+
+    /// Memory that a crowd or a slow reader needed goes back although others live on. Calls come far
+    /// more often than that, so this is a comparison for most of them.
+    fn handle_slack(&mut self) {
+        let pool = &mut self.shard.pool;
+        if pool.held_pages() <= 2 * pool.used_pages() {
+            self.full_at = self.now;
+        } else if self.now - self.full_at >= SLACK {
+            self.full_at = self.now;
+            pool.trim(KEPT_SLABS, SLABS_AT_ONCE);
         }
     }
 
@@ -448,7 +472,8 @@ impl Table {
             self.by_address.remove(&slot.remote);
         }
         if self.len() == 0 {
-            self.shard.pool.trim(1);
+            // Nobody is kept waiting, and nobody may wake us for the rest.
+            self.shard.pool.trim(1, usize::MAX);
         }
         self.feed_hungry();
     }
