@@ -1,6 +1,7 @@
 //! Sockets for a kcptun tunnel: UDP in batches, socket options, listeners, and addresses as
 //! kcptun writes them. The only library of the house that makes system calls by hand, and it
-//! does so in one module of one folder, and for the clock; everything else here is safe code.
+//! does so in one module of one folder, for the clock, and for large blocks of memory; everything
+//! else here is safe code.
 //!
 //! Nothing in this crate waits: every socket is non-blocking and belongs to no runtime. A driver
 //! registers it with its own reactor (tokio's `AsyncFd`, smol's `Async`, plain `poll`) through
@@ -50,8 +51,9 @@
 //! x86-64, Linux 6.18): 11 GB/s with GSO and GRO, 0.49 GB/s with `sendmmsg` or one by one. The
 //! kernel's work per packet is what counts, hardly the number of system calls.
 //!
-//! Beside them stand what a program with many sockets needs of the system ([`allow_files`]) and a
-//! clock that goes on while the machine sleeps ([`since_boot`]).
+//! Beside them stand what a program with many sockets needs of the system ([`allow_files`]), a
+//! clock that goes on while the machine sleeps ([`since_boot`]), and on Unix an allocator that gives
+//! memory back (`LargeBlocks`).
 //!
 //! Not here: waiting, timers, threads, name resolution in the background, ECN, and DNS
 //! service names beyond the few that Go knows.
@@ -61,6 +63,9 @@
 pub mod address;
 mod clock;
 mod files;
+#[cfg(unix)]
+#[allow(unsafe_code)]
+mod large_blocks;
 pub mod tcp;
 pub mod udp;
 #[cfg(unix)]
@@ -71,6 +76,8 @@ pub use address::{
 };
 pub use clock::since_boot;
 pub use files::{TooFewFiles, allow_files};
+#[cfg(unix)]
+pub use large_blocks::LargeBlocks;
 pub use udp::{
     BufferSizes, Message, Offload, ReceiveBuffers, Received, SendError, SendOutcome, Shortage,
     SocketConfig, UdpSocket,

@@ -429,7 +429,7 @@ impl Client {
         let random = u32::from_le_bytes([random[0], random[7], random[13], random[29]]);
         let port = self.remote.ports().pick(random);
         if known.as_slice().is_empty() {
-            return Err(unknown(self.remote.host()));
+            return Err(unknown(self.remote.host()).into());
         }
         let remotes = known.as_slice().iter().map(|known| SocketAddr::new(known.ip(), port));
         let (socket, remote) = bind_for_first(remotes, self.core.sockets.config())?;

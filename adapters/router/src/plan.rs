@@ -11,9 +11,10 @@ const LEAST_PAYLOAD: usize = 256 << 10;
 /// What a segment of any length takes of the receive window's memory: the largest size class of the
 /// pool, with what is left over at the end of a page.
 const RECEIVED: usize = 1_640;
-/// What unread bytes take of the pool's memory, times their number, at the worst: streams with
-/// little or with half a page each ([`Fifo`](proto_base::Fifo)).
-const UNREAD: usize = 3;
+/// What unread bytes take of the pool's memory, times their number: usually less than half as much
+/// again, three times in streams with half a page each ([`Fifo`](proto_base::Fifo)). Should all be
+/// like that, reading waits for memory.
+const UNREAD: usize = 2;
 /// Memory of the batch being sent, of the messages being received, and of what else there is once.
 const ONCE: usize = (64 << 10) + MESSAGES * (64 << 10) + (24 << 10);
 /// Messages that one receive call may bring; with UDP_GRO each holds dozens of datagrams.

@@ -1,20 +1,34 @@
-//! Large blocks of memory straight from the system: pages that nobody touched cost nothing.
+//! Large blocks of memory straight from the system: pages that nobody touched cost nothing, and
+//! what is given back is free.
 //!
-//! All payload memory is reserved at the start, zeroed. Most C libraries hand out fresh pages for
-//! that; the one that zig 0.16 and later link writes every byte, so that all of `--mem` is
-//! resident before the first connection (seen: 8.5 MB instead of 1.3 MB).
+//! Payload memory comes in large zeroed blocks. Most C libraries hand out fresh pages for those, but
+//! the one that zig 0.16 and later link writes every byte (a router with `--mem 8M` had 8.5 MB
+//! resident instead of 1.3 before the first connection). And glibc takes a block that was given back
+//! as a sign that more of its size should come from its heap, of which nothing goes back to the
+//! system (a server that had used 1 GiB a second time kept all of it).
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
 /// Blocks of so many bytes, or more, are mapped one by one: enough that rounding up to pages
 /// wastes little.
-const LARGE: usize = 64 << 10;
+const LARGE: usize = 128 << 10;
 /// The smallest page that any system has; mappings are aligned at least to it.
 const PAGE: usize = 4 << 10;
 
-/// The system's allocator for small blocks, the system itself for large ones.
-pub(crate) struct LargeBlocks;
+/// An allocator for programs: the system's for small blocks, the system itself for large ones.
+///
+/// ```
+/// use kcptun_net::LargeBlocks;
+///
+/// #[global_allocator]
+/// static ALLOCATOR: LargeBlocks = LargeBlocks;
+///
+/// let megabytes = vec![0u8; 64 << 20]; // takes no memory until it is written
+/// # assert_eq!(megabytes[5], 0);
+/// ```
+#[derive(Debug)]
+pub struct LargeBlocks;
 
 fn is_large(layout: Layout) -> bool {
     layout.size() >= LARGE && layout.align() <= PAGE
