@@ -115,14 +115,15 @@ pub fn bind_for_first(
     remotes: impl IntoIterator<Item = SocketAddr>,
     config: &SocketConfig,
 ) -> io::Result<(UdpSocket, SocketAddr)> {
-    let mut last = no_address();
+    // An error is memory, which most calls need not take.
+    let mut last = None;
     for remote in remotes {
         match UdpSocket::bind_for(remote, config) {
             Ok(socket) => return Ok((socket, remote)),
-            Err(error) => last = error,
+            Err(error) => last = Some(error),
         }
     }
-    Err(last)
+    Err(last.unwrap_or_else(no_address))
 }
 
 fn no_address() -> io::Error {
