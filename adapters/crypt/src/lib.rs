@@ -59,6 +59,7 @@ mod key;
 mod kind;
 mod nonce;
 mod protect;
+mod random;
 #[cfg(feature = "salsa20")]
 mod salsa20;
 #[allow(dead_code, unused, reason = "unused without block ciphers")]
@@ -84,6 +85,7 @@ pub use self::key::TunnelKey;
 pub use self::kind::{CipherKind, Margins};
 pub use self::nonce::{NONCE_LEN, NonceSource};
 pub use self::protect::{CHECKSUM_LEN, HEADER_LEN, OpenError, Opened, Protection};
+pub use self::random::Random;
 
 /// A keyed cipher of kcptun, for batches in both directions.
 ///
@@ -228,9 +230,9 @@ impl PacketCipher {
     }
 
     /// Decrypts a datagram with a tag, and yields its payload.
+    #[cfg(feature = "aes-128-gcm")]
     fn open_tagged<'a>(&self, datagram: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {
         match &self.family {
-            #[cfg(feature = "aes-128-gcm")]
             Family::Aes128Gcm(cipher) => cipher.open(datagram),
             _ => Ok(datagram),
         }

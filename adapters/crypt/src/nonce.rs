@@ -2,10 +2,8 @@
 
 use core::fmt;
 
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
-
 use crate::datagrams::{Datagrams, MAX_SEGMENTS};
+use crate::random::Random;
 
 /// Bytes of a nonce at the front of each protected datagram.
 pub const NONCE_LEN: usize = 16;
@@ -14,20 +12,19 @@ pub const NONCE_LEN: usize = 16;
 ///
 /// The nonce hides equal beginnings of packets behind the constant IV of the ciphers; a receiver
 /// never looks at it. kcp-go iterates AES-128 on a random seed (kcp-go 5.6.1, entropy.go,
-/// `nonceAES128`); any generator that cannot be predicted is as good, and this one (ChaCha with 8
-/// rounds) needs no table and no key schedule.
+/// `nonceAES128`); any generator that cannot be predicted is as good.
 ///
 /// Two sources with one seed give the same nonces: seed each from the system's random source.
 #[derive(Clone)]
 pub struct NonceSource {
-    rng: ChaCha8Rng,
+    random: Random,
 }
 
 impl NonceSource {
     /// A source that is wholly determined by `seed`.
     #[must_use]
     pub fn new(seed: [u8; 32]) -> Self {
-        Self { rng: ChaCha8Rng::from_seed(seed) }
+        Self { random: Random::new(seed) }
     }
 
     /// Writes a fresh nonce into the first `LEN` bytes of each datagram: [`NONCE_LEN`] for all
@@ -39,7 +36,7 @@ impl NonceSource {
         while rest.len() > 0 {
             let part = rest.len().min(MAX_SEGMENTS);
             let fresh = &mut fresh[..part * LEN];
-            self.rng.fill_bytes(fresh);
+            self.random.fill(fresh);
             for (nonce, datagram) in fresh.chunks_exact(LEN).zip(rest.by_ref()) {
                 let len = datagram.len().min(LEN);
                 datagram[..len].copy_from_slice(&nonce[..len]);

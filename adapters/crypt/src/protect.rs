@@ -5,7 +5,7 @@ use core::slice::ChunksMut;
 
 use crate::checksum::checksum;
 use crate::datagrams::Datagrams;
-use crate::kind::{GCM_NONCE_LEN, Margins};
+use crate::kind::Margins;
 use crate::nonce::{NONCE_LEN, NonceSource};
 use crate::{CipherKind, CipherUnavailable, PacketCipher};
 
@@ -54,7 +54,10 @@ impl Protection {
     pub fn seal(&mut self, mut datagrams: Datagrams<'_>) {
         match self.cipher.kind() {
             CipherKind::Null => return,
-            CipherKind::Aes128Gcm => self.nonces.fill::<GCM_NONCE_LEN>(datagrams.reborrow()),
+            #[cfg(feature = "aes-128-gcm")]
+            CipherKind::Aes128Gcm => {
+                self.nonces.fill::<{ crate::kind::GCM_NONCE_LEN }>(datagrams.reborrow());
+            }
             _ => {
                 self.nonces.fill::<NONCE_LEN>(datagrams.reborrow());
                 for datagram in datagrams.iter_mut() {
@@ -107,6 +110,7 @@ impl<'a> Iterator for Opened<'a> {
         let datagram = self.datagrams.next()?;
         Some(match self.cipher.kind() {
             CipherKind::Null => Ok(datagram),
+            #[cfg(feature = "aes-128-gcm")]
             CipherKind::Aes128Gcm => self.cipher.open_tagged(datagram),
             _ => check(datagram),
         })

@@ -44,7 +44,8 @@ impl AsFd for UnixListener {
 }
 
 /// The file of a unix socket. Dropping it removes the file, if it is still the one that was made: a
-/// file that somebody else has put in its place stays. An abstract name has none.
+/// file that somebody else has put in its place stays. An abstract name has none. A path that is not
+/// absolute is found as long as the process stays in its directory.
 #[derive(Debug)]
 pub struct SocketFile(Option<(PathBuf, Identity)>);
 
@@ -54,10 +55,7 @@ type Identity = (u64, u64);
 impl SocketFile {
     /// The file that was made at `path` just now.
     fn made_at(path: &Path) -> Self {
-        // As it is found from any directory that the process may go to.
-        let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
-        let identity = identity(&path);
-        Self(identity.map(|identity| (path, identity)))
+        Self(identity(path).map(|identity| (path.to_owned(), identity)))
     }
 }
 

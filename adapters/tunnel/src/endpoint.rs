@@ -5,14 +5,12 @@ use core::net::SocketAddr;
 
 use kcp_proto::ConvId;
 use proto_base::Instant;
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
 use smux_proto::{OpenError, Role, StreamStats};
 
 use crate::batch::{Datagrams, TransmitBatch};
 use crate::config::{Config, ConfigError};
 use crate::connection::Connection;
-use crate::crypt::{self, NonceSource, PacketCipher, Protection};
+use crate::crypt::{self, NonceSource, PacketCipher, Protection, Random};
 use crate::event::{CloseReason, Event, StreamError, StreamId};
 use crate::memory::ConnectionMemory;
 use crate::reception::Reception;
@@ -64,13 +62,11 @@ impl Endpoint {
         seed: [u8; 32],
     ) -> Result<Self, ConfigError> {
         let config = config.check(cipher.overhead())?;
-        let mut rng = ChaCha8Rng::from_seed(seed);
-        let mut nonce_seed = [0; 32];
-        rng.fill_bytes(&mut nonce_seed);
+        let mut random = Random::new(seed);
         Ok(Self {
-            protection: Protection::with(cipher, NonceSource::new(nonce_seed)),
+            protection: Protection::with(cipher, NonceSource::new(random.next_seed())),
             accepts: side == Side::Server,
-            table: Table::new(config, rng)?,
+            table: Table::new(config, random)?,
         })
     }
 

@@ -10,13 +10,12 @@ use foldhash::quality::FixedState;
 use hashbrown::HashMap;
 use kcp_proto::ConvId;
 use proto_base::Instant;
-use rand_chacha::ChaCha8Rng;
-use rand_core::{Rng, SeedableRng};
 use smux_proto::Role;
 
 use crate::config::{Config, ConfigError};
 use crate::connection::{Connection, Start};
 use crate::crowd::Crowd;
+use crate::crypt::Random;
 use crate::event::{CloseReason, Event};
 use crate::memory::{ConnectionMemory, ensure_available};
 use crate::shard::Shard;
@@ -62,7 +61,7 @@ pub(crate) struct Table {
     pub(crate) stats: EndpointStats,
     /// Counters of connections that are gone.
     pub(crate) past: ConnectionStats,
-    rng: ChaCha8Rng,
+    random: Random,
     slots: Vec<Slot>,
     vacant: Vec<u32>,
     by_address: HashMap<SocketAddr, u32, FixedState>,
@@ -102,8 +101,8 @@ struct Slot {
 }
 
 impl Table {
-    pub(crate) fn new(config: Config, mut rng: ChaCha8Rng) -> Result<Self, ConfigError> {
-        let hasher = FixedState::with_seed(rng.next_u64());
+    pub(crate) fn new(config: Config, mut random: Random) -> Result<Self, ConfigError> {
+        let hasher = FixedState::with_seed(random.next_u64());
         let shard = Shard::new(config.memory).map_err(ConfigError::Memory)?;
         Ok(Self {
             config,
@@ -111,7 +110,7 @@ impl Table {
             now: Instant::ZERO,
             stats: EndpointStats::default(),
             past: ConnectionStats::default(),
-            rng: ChaCha8Rng::from_rng(&mut rng),
+            random,
             slots: Vec::new(),
             vacant: Vec::new(),
             by_address: HashMap::with_hasher(hasher),
@@ -178,8 +177,8 @@ impl Table {
         let start = Start {
             role,
             conv,
-            clock_offset: self.rng.next_u32(),
-            seed: self.rng.next_u64(),
+            clock_offset: self.random.next_u32(),
+            seed: self.random.next_u64(),
             now: self.now,
         };
         let connection = if self.is_reserved {
@@ -231,7 +230,7 @@ impl Table {
 
     /// A random conversation id.
     pub(crate) fn new_conv(&mut self) -> ConvId {
-        ConvId(self.rng.next_u32())
+        ConvId(self.random.next_u32())
     }
 
     /// Ends a connection and forgets its address at once. Its last event is still reported.

@@ -56,6 +56,7 @@ mod local_time;
 mod log;
 mod operate;
 mod signals;
+mod sort;
 mod thread_name;
 
 pub use entry::run;
