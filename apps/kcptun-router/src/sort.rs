@@ -4,9 +4,9 @@
 //! here uses and which takes 6 KB as zig builds it.
 #![allow(unsafe_code)]
 
+use std::cmp::Ordering;
 #[cfg(target_env = "musl")]
 use std::ffi::{c_int, c_void};
-use std::cmp::Ordering;
 
 #[cfg(target_env = "musl")]
 type Compare = unsafe extern "C" fn(*const c_void, *const c_void) -> c_int;
