@@ -369,12 +369,13 @@ fn shards_share_the_port_and_count_as_one() {
 #[ignore = "needs the release binaries; run by cargo xtask test"]
 fn a_sharded_server_that_starts_under_fire_serves_all_who_wait() {
     // Clients that send all the time while the server binds its sockets.
-    let tunnel = Case::new("fire").server("--shards 4").client("--conn 16").start(OURS_ALONE);
+    let mut tunnel = Case::new("fire").server("--shards 4").client("--conn 16").start(OURS_ALONE);
     let job = Job { connections: 32, ..Job::small() };
     tunnel.run(&job).unwrap();
     let port = tunnel.server_port();
     let target = tunnel.target.address();
     tunnel.server.signal(Signal::KILL);
+    tunnel.server.wait_exit(LIMIT).expect("nobody survives that");
     let line = format!("-l :{port} -t {target} --shards 4");
     let mut again = Process::start("again", &Maker::Ours.binary(Role::Server), &flags(&line));
     again.wait_udp(port);

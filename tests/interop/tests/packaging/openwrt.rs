@@ -121,7 +121,7 @@ fn sections_without_their_addresses_are_named_and_the_others_run() {
          \"quiet\": false, \"pprof\": \":6061\" }\n"
     );
     let said = machine.shell(&format!("/usr/bin/kcptun-client -c {file} && exit 1 || true"));
-    assert!(said.contains("client.six.json:1:") && said.contains("conn: "), "{said}");
+    assert!(said.contains("client.six.json:1:") && said.contains("conn \"many\": "), "{said}");
 }
 
 #[test]
