@@ -6,14 +6,15 @@ use std::num::NonZeroU16;
 use std::time::{Duration, Instant};
 
 use kcptun_async::runtime::{Bytes as _, Listener as _, Runtime};
-use kcptun_async::{Client, ClientSettings, PolicyConfig, Relay};
+use kcptun_async::{Client, ClientSettings, PolicyConfig};
 use kcptun_net::tcp;
 use kcptun_status::Side;
 
-use crate::config::{ClientConfig, SmuxVersion};
+use crate::config::ClientConfig;
 use crate::host::pause;
 use crate::log::{Log, RateLimit};
 use crate::operate::{self, Launch};
+use crate::pipe::Pipe;
 use crate::service::Service;
 use crate::{Chosen, RunError, settings};
 
@@ -60,12 +61,7 @@ async fn serve<R: Runtime>(
     );
     started(config, &bound);
     launch.service(&Service::of_client(client.clone()));
-    let plan = RelayPlan {
-        client,
-        close_wait: config.common.close_wait,
-        windows: config.common.smux_version == SmuxVersion::V2,
-        quiet: config.common.quiet,
-    };
+    let plan = RelayPlan { client, pipe: Pipe::new(&config.common) };
     accept(runtime, &listener, plan).await
 }
 
@@ -125,17 +121,13 @@ fn as_go_writes(peer: String) -> String {
 #[derive(Clone)]
 struct RelayPlan<R: Runtime> {
     client: Client<R>,
-    /// What `--closewait` says.
-    close_wait: Duration,
-    /// Whether streams have windows (smux 2).
-    windows: bool,
-    quiet: bool,
+    pipe: Pipe,
 }
 
 impl<R: Runtime> RelayPlan<R> {
     /// Joins a connection with a new stream. The lines are the original's.
     async fn carry(self, runtime: R, mut tcp: R::Bytes) {
-        let Self { client, close_wait, windows, quiet } = self;
+        let Self { client, pipe } = self;
         let from = as_go_writes(tcp.peer());
         let stream = match client.open_for(&mut tcp).await {
             Ok(stream) => stream,
@@ -145,16 +137,7 @@ impl<R: Runtime> RelayPlan<R> {
             }
         };
         let to = format!("{}({})", stream.remote(), stream.number());
-        if !quiet {
-            tracing::info!("stream opened in: {from} out: {to}");
-        }
-        let result = Relay::new(&runtime, stream, tcp, close_wait, windows).await;
-        if !quiet {
-            if let Err(error) = result {
-                tracing::info!("pipe: {error} in: {from} out: {to}");
-            }
-            tracing::info!("stream closed in: {from} out: {to}");
-        }
+        pipe.carry(&runtime, stream, tcp, &from, &to).await;
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use kcptun_async::runtime::{Bytes as _, Runtime};
-use kcptun_async::{Relay, Server, Stream, TargetAddress};
+use kcptun_async::{Server, Stream, TargetAddress};
 
 use crate::RunError;
-use crate::config::{ServerConfig, SmuxVersion};
+use crate::config::ServerConfig;
+use crate::pipe::Pipe;
 
 /// Hands each new stream of `servers` on, until one of their sockets fails.
 pub(crate) fn poll_accept<R: Runtime>(
@@ -33,26 +33,17 @@ pub(crate) fn poll_accept<R: Runtime>(
 #[derive(Clone)]
 pub(crate) struct RelayPlan {
     target: TargetAddress,
-    /// What `--closewait` says.
-    close_wait: Duration,
-    /// Whether streams have windows (smux 2).
-    windows: bool,
-    quiet: bool,
+    pipe: Pipe,
 }
 
 impl RelayPlan {
     pub(crate) fn new(config: &ServerConfig) -> Self {
-        Self {
-            target: config.target.clone(),
-            close_wait: config.common.close_wait,
-            windows: config.common.smux_version == SmuxVersion::V2,
-            quiet: config.common.quiet,
-        }
+        Self { target: config.target.clone(), pipe: Pipe::new(&config.common) }
     }
 
     /// Joins a stream with a new connection to the target. The lines are the original's.
     async fn carry<R: Runtime>(self, runtime: R, stream: Stream) {
-        let Self { target, close_wait, windows, quiet } = self;
+        let Self { target, pipe } = self;
         let from = format!("{}({})", stream.remote(), stream.number());
         let tcp = match runtime.connect(target.clone()).await {
             Ok(tcp) => tcp,
@@ -65,15 +56,6 @@ impl RelayPlan {
             TargetAddress::Tcp(_) => tcp.peer(),
             TargetAddress::Unix(path) => path.display().to_string(),
         };
-        if !quiet {
-            tracing::info!("stream opened in: {from} out: {to}");
-        }
-        let result = Relay::new(&runtime, stream, tcp, close_wait, windows).await;
-        if !quiet {
-            if let Err(error) = result {
-                tracing::info!("pipe: {error} in: {from} out: {to}");
-            }
-            tracing::info!("stream closed in: {from} out: {to}");
-        }
+        pipe.carry(&runtime, stream, tcp, &from, &to).await;
     }
 }

@@ -43,6 +43,7 @@ pub mod log;
 mod on_smol;
 mod on_tokio;
 mod operate;
+mod pipe;
 mod run_error;
 pub mod server;
 pub mod service;
